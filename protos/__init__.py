@@ -1,0 +1,1 @@
+"""The contracts: the wire, the artefact's manifest, and what the artefact's digest covers."""

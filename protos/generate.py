@@ -1,0 +1,109 @@
+"""Generates the Python stubs of the contracts, for the server and for the client.
+
+Owns which contract goes into which copy. Both copies register the same file and message names, so
+that a process can load both; each imports its stubs by its own package path. The client's copy
+leaves out the manifest, which never crosses the wire.
+
+Run `make proto` to write them, `python -m protos.generate --check` to fail where they are stale.
+"""
+
+import argparse
+import re
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from grpc_tools import protoc
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCES = ROOT / "protos"
+# The stubs' own imports of each other: `from statewise.v1 import stream_pb2` and
+# `import statewise.v1.stream_pb2`.
+_FROM_IMPORT = re.compile(r"^from statewise\.v1 import", re.MULTILINE)
+_DOTTED_IMPORT = re.compile(r"^import statewise\.v1\.", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Copy:
+    """One copy of the stubs: where it stands, under which package, and of which files."""
+
+    folder: Path
+    package: str
+    contracts: tuple[str, ...]
+
+
+COPIES = (
+    Copy(ROOT / "protos", "protos", ("manifest", "status", "stream")),
+    Copy(
+        ROOT / "client/statewise_client/_generated",
+        "statewise_client._generated",
+        ("status", "stream"),
+    ),
+)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Writes the stubs, or with --check compares them with the files that are there."""
+    parser = argparse.ArgumentParser(prog="python -m protos.generate", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 where stale")
+    options = parser.parse_args(arguments)
+    stale = [path for copy in COPIES for path in _emit(copy, write=not options.check)]
+    if options.check and stale:
+        names = ", ".join(str(path.relative_to(ROOT)) for path in stale)
+        print(f"stale stubs: {names}; run `make proto`", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _emit(copy: Copy, *, write: bool) -> list[Path]:
+    """Generates one copy and returns the files that differ from what is there."""
+    changed = []
+    for name, text in _generate(copy).items():
+        path = copy.folder / name
+        if path.exists() and path.read_text() == text:
+            continue
+        changed.append(path)
+        if write:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+    return changed
+
+
+def _generate(copy: Copy) -> dict[str, str]:
+    with tempfile.TemporaryDirectory() as folder:
+        command = [
+            "protoc",
+            f"--proto_path={SOURCES}",
+            f"--proto_path={Path(protoc.__file__).parent / '_proto'}",
+            f"--python_out={folder}",
+            f"--mypy_out=quiet:{folder}",
+            f"--grpc_python_out={folder}",
+            f"--mypy_grpc_out=quiet:{folder}",
+            *(f"statewise/v1/{contract}.proto" for contract in copy.contracts),
+        ]
+        if protoc.main(command) != 0:
+            raise SystemExit("protoc failed")
+        files = sorted(Path(folder).rglob("*.py*"))
+        return {
+            str(path.relative_to(folder)): _repackage(path.read_text(), copy.package)
+            for path in files
+            if not _is_empty_service(path)
+        }
+
+
+def _is_empty_service(path: Path) -> bool:
+    """A grpc stub of a file that declares no service holds nothing of use."""
+    if "_pb2_grpc" not in path.name:
+        return False
+    source = path.parent / path.name.replace(".pyi", ".py")
+    return "Servicer" not in source.read_text()
+
+
+def _repackage(text: str, package: str) -> str:
+    text = _FROM_IMPORT.sub(f"from {package}.statewise.v1 import", text)
+    return _DOTTED_IMPORT.sub(f"import {package}.statewise.v1.", text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

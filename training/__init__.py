@@ -1,0 +1,1 @@
+"""Fits gated recurrent networks with back-propagation through time."""
