@@ -1,0 +1,1 @@
+"""Serves recurrent ONNX models to many streams at once, and scores history in batches."""

@@ -1,0 +1,119 @@
+"""The command `python -m service`: serve, score, health.
+
+Owns the command line: its words, its exit codes (0; 1 where a server or a score fails; 2 for a
+mistake in the command), and that a mistake never shows a traceback.
+"""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from service.errors import UserError
+from service.settings import Settings, from_environment
+
+_SERVE = """\
+Serves every model of a repository over gRPC.
+
+The repository is a folder with <name>/<version>/model.onnx. Each model replays its golden vectors
+first, and is refused where they don't come out right. Every option can be set in the environment
+as well: --max-streams is STATEWISE_MAX_STREAMS. SIGTERM drains: open streams get --drain-seconds
+to close.
+
+example:
+  python -m service serve --model-repository models/ --port 8500
+"""
+_HEALTH = """\
+Exits 0 where the server at --port serves, 1 where it does not.
+
+example:
+  python -m service health --port 8500
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command; returns its exit code."""
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
+    )
+    try:
+        options = _parser().parse_args(arguments)
+        code: int = options.run(options)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m service", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_serve(commands)
+    _add_health(commands)
+    return parser
+
+
+def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    serve = commands.add_parser(
+        "serve",
+        help="serve models to streams over gRPC",
+        description=_SERVE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    serve.add_argument("--model-repository", type=Path, metavar="DIR", help="folder of models")
+    serve.add_argument("--host", help="address to listen on (127.0.0.1)")
+    serve.add_argument("--port", type=int, help="gRPC port; 0 takes a free one (8500)")
+    serve.add_argument(
+        "--metrics-port", type=int, metavar="PORT", help="Prometheus port; -1 for none (9100)"
+    )
+    serve.add_argument(
+        "--provider",
+        choices=("cpu", "cuda", "auto"),
+        help="where models run; cuda fails to start where it isn't really there (cpu)",
+    )
+    serve.add_argument("--max-streams", type=int, metavar="N", help="open streams a model (10000)")
+    serve.add_argument("--max-batch", type=int, metavar="N", help="streams of one call (256)")
+    serve.add_argument(
+        "--drain-seconds", type=float, metavar="S", help="time to close after SIGTERM (25)"
+    )
+    serve.set_defaults(run=_serve)
+
+
+def _add_health(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    health = commands.add_parser(
+        "health",
+        help="ask a running server whether it serves",
+        description=_HEALTH,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    health.add_argument("--host", default="127.0.0.1", help="(127.0.0.1)")
+    health.add_argument("--port", type=int, default=8500, help="gRPC port (8500)")
+    health.add_argument("--timeout", type=float, default=3.0, metavar="S", help="seconds (3)")
+    health.set_defaults(run=_health)
+
+
+def _serve(options: argparse.Namespace) -> int:
+    # Imported here, so that `score` and `--help` don't wait for gRPC.
+    import uvloop
+
+    from service.rpc.server import serve
+
+    given = {name: value for name, value in vars(options).items() if value is not None}
+    given.pop("run")
+    uvloop.run(serve(Settings.build(from_environment() | given)))
+    return 0
+
+
+def _health(options: argparse.Namespace) -> int:
+    from service.rpc.probe import probe
+
+    status = probe(f"{options.host}:{options.port}", options.timeout)
+    print(status)
+    return 0 if status == "SERVING" else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,134 @@
+"""What can go wrong, in words that name no transport.
+
+Owns the error tree and the neutral codes. Knows nothing of gRPC: `rpc/status.py` maps the codes.
+
+    ServiceError                  code       the mistake is
+    ├── InvalidArgument           INVALID    in what was sent: a chunk, an open
+    ├── NotFound                  MISSING    a name that was never there
+    ├── AlreadyExists             TAKEN      an id that is in use
+    ├── ProtocolViolation         STATE      the right message at the wrong time
+    ├── Exhausted                 FULL       nobody's: a limit is reached, try again later
+    ├── Unavailable               AWAY       nobody's: this server is stopping
+    ├── ModelFault                FAULT      the model's: it failed on an input that it accepted
+    └── UserError                 USER       in a command or a file on this machine
+        ├── SettingsError                    a setting out of its range
+        ├── ArtifactError                    a model file that can't be served
+        ├── ProviderError                    an execution provider that isn't really there
+        └── TableError                       a table that can't be scored
+"""
+
+from enum import Enum
+
+
+class Code(Enum):
+    """Kinds of failure, for a transport to map."""
+
+    INVALID = "invalid"
+    MISSING = "missing"
+    TAKEN = "taken"
+    STATE = "state"
+    FULL = "full"
+    AWAY = "away"
+    FAULT = "fault"
+    USER = "user"
+
+
+class ServiceError(Exception):
+    """An expected failure.
+
+    Attributes:
+        code: its kind.
+        message: one line for people: the field, the value, the remedy.
+        reason: an upper-case word for programs.
+        metadata: the values in the message, for programs.
+        retry_after: seconds after which another try makes sense; None where it makes none.
+    """
+
+    code: Code
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: str = "",
+        retry_after: float | None = None,
+        **metadata: object,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.reason = reason
+        self.retry_after = retry_after
+        self.metadata = {key: str(value) for key, value in metadata.items()}
+
+
+class InvalidArgument(ServiceError):
+    """Something in the request is wrong and stays wrong however often it is sent."""
+
+    code = Code.INVALID
+
+
+class NotFound(ServiceError):
+    """The request names something that was never there."""
+
+    code = Code.MISSING
+
+
+class AlreadyExists(ServiceError):
+    """The request asks for an id that is in use."""
+
+    code = Code.TAKEN
+
+
+class ProtocolViolation(ServiceError):
+    """A message that would be right at another time."""
+
+    code = Code.STATE
+
+
+class Exhausted(ServiceError):
+    """A limit of this server is reached."""
+
+    code = Code.FULL
+
+
+class Unavailable(ServiceError):
+    """This server is stopping."""
+
+    code = Code.AWAY
+
+
+class ModelFault(ServiceError):
+    """The model failed, or answered with something that is not a number."""
+
+    code = Code.FAULT
+
+
+class UserError(ServiceError):
+    """A mistake in a command or in a file on this machine; commands exit 2 on it."""
+
+    code = Code.USER
+
+
+class SettingsError(UserError):
+    """A setting out of its range."""
+
+
+class ArtifactError(UserError):
+    """A model file that can't be served."""
+
+
+class ProviderError(UserError):
+    """An execution provider that was asked for and isn't really there."""
+
+
+class TableError(UserError):
+    """A table that can't be scored."""
+
+
+def stopping() -> Unavailable:
+    """The one refusal of a server that is on its way out."""
+    return Unavailable(
+        "this server is stopping; open the stream on another",
+        reason="SERVER_STOPPING",
+        retry_after=1.0,
+    )

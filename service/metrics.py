@@ -1,0 +1,103 @@
+"""What the server counts, under its Prometheus names.
+
+Owns the names, the labels and the registry. Hot paths count once a tick, not once a message.
+Knows nothing of what is counted.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_MODEL = ("model", "version")
+_TICK_SECONDS = (1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 5e-2, 0.25)
+_TICK_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+
+
+@dataclass(frozen=True)
+class ModelMetrics:
+    """The counters of one version of one model.
+
+    Attributes:
+        tick_seconds: time of a tick; its count is the number of ticks.
+        tick_rows: streams advanced by a tick; its sum is the number of steps.
+        opened: streams opened so far.
+        refused: counts one refusal, by reason.
+    """
+
+    tick_seconds: Histogram
+    tick_rows: Histogram
+    opened: Counter
+    refused: Callable[[str], None]
+
+
+class Metrics:
+    """All metrics of one server, in a registry of their own."""
+
+    def __init__(self) -> None:
+        """Registers every metric."""
+        self.registry = registry = CollectorRegistry()
+        self._tick_seconds = Histogram(
+            "statewise_tick_seconds",
+            "Time of one tick, in seconds.",
+            _MODEL,
+            registry=registry,
+            buckets=_TICK_SECONDS,
+        )
+        self._tick_rows = Histogram(
+            "statewise_tick_rows",
+            "Streams advanced by one tick; the sum is the number of steps.",
+            _MODEL,
+            registry=registry,
+            buckets=_TICK_ROWS,
+        )
+        self._opened = Counter(
+            "statewise_streams_opened", "Streams opened.", _MODEL, registry=registry
+        )
+        self._open = Gauge("statewise_open_streams", "Streams open now.", _MODEL, registry=registry)
+        self._refused = Counter(
+            "statewise_refusals",
+            "Chunks and opens refused, by reason.",
+            (*_MODEL, "reason"),
+            registry=registry,
+        )
+        self._info = Gauge(
+            "statewise_model_info",
+            "1 for each model served: which content, on which provider, with which bits.",
+            (*_MODEL, "content_digest", "numeric_fingerprint", "provider"),
+            registry=registry,
+        )
+        self._self_test = Gauge(
+            "statewise_self_test_worst_error",
+            "Largest absolute error on the golden vectors.",
+            _MODEL,
+            registry=registry,
+        )
+
+    def model(self, model: str, version: str, open_streams: Callable[[], int]) -> ModelMetrics:
+        """Counters of one version; `open_streams` is asked at each scrape."""
+        self._open.labels(model, version).set_function(open_streams)
+        return ModelMetrics(
+            tick_seconds=self._tick_seconds.labels(model, version),
+            tick_rows=self._tick_rows.labels(model, version),
+            opened=self._opened.labels(model, version),
+            refused=lambda reason: self._refused.labels(model, version, reason).inc(),
+        )
+
+    def proven(
+        self,
+        model: str,
+        version: str,
+        *,
+        content_digest: str,
+        fingerprint: str,
+        provider: str,
+        worst_error: float,
+    ) -> None:
+        """Records that a model passed its self-test, and how."""
+        self._info.labels(model, version, content_digest, fingerprint, provider).set(1)
+        self._self_test.labels(model, version).set(worst_error)
+
+    def refused(self, reason: str) -> None:
+        """Counts a request that was refused before it reached a model."""
+        self._refused.labels("", "", reason).inc()

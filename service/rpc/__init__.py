@@ -1,0 +1,1 @@
+"""The gRPC surface: the only folder that imports grpc."""

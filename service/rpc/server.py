@@ -1,0 +1,126 @@
+"""The server: its services, its limits, its start and its graceful end.
+
+Owns the assembly. After SIGTERM or SIGINT: health turns NOT_SERVING, new streams are refused, open
+ones go on until they close or the drain time is over, then what is left is settled and cut.
+"""
+
+import asyncio
+import logging
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import grpc
+import prometheus_client
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from protos.statewise.v1 import stream_pb2
+from protos.statewise.v1.stream_pb2_grpc import add_StreamServiceServicer_to_server
+from service import repository
+from service.errors import SettingsError
+from service.metrics import Metrics
+from service.models import Models, load_model
+from service.rpc.stream import StreamServicer
+from service.settings import Settings
+from service.streams import Streams
+
+_log = logging.getLogger(__name__)
+_STREAM_SERVICE = stream_pb2.DESCRIPTOR.services_by_name["StreamService"].full_name
+_PENDING_REQUESTS = 100_000
+# Time for the last statuses to leave.
+_CUT_SECONDS = 1.0
+
+
+async def serve(settings: Settings) -> None:
+    """Loads the models, serves them, and returns once a signal has ended it.
+
+    Raises:
+        ArtifactError, ProviderError: a model can't be served.
+        SettingsError: a port is taken.
+    """
+    stop = _stop_signal()
+    metrics = Metrics()
+    models = Models(
+        load_model(entry, settings, metrics) for entry in repository.scan(settings.model_repository)
+    )
+    streams = Streams(models, settings)
+    servicer = StreamServicer(streams)
+    server = grpc.aio.server(options=_options(settings))
+    add_StreamServiceServicer_to_server(servicer, server)
+    status = health.aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(status, server)
+    reflection.enable_server_reflection(
+        (_STREAM_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server
+    )
+    port = _listen(server, settings)
+    with _metrics_endpoint(metrics, settings) as metrics_address:
+        await server.start()
+        await status.set(_STREAM_SERVICE, health_pb2.HealthCheckResponse.SERVING)
+        # For people, and for programs that asked for a free port.
+        print(f"ready: grpc {settings.host}:{port} metrics {metrics_address}", flush=True)
+        await stop.wait()
+        _log.info("stopping: %d open streams, %g s", streams.live, settings.drain_seconds)
+        await status.enter_graceful_shutdown()
+        await streams.drain(settings.drain_seconds)
+        await servicer.cut()
+        await server.stop(grace=_CUT_SECONDS)
+
+
+def _stop_signal() -> asyncio.Event:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return stop
+
+
+def _options(settings: Settings) -> list[tuple[str, int]]:
+    return [
+        # A second server on the same port is a mistake, not a second worker.
+        ("grpc.so_reuseport", 0),
+        ("grpc.max_receive_message_length", settings.max_message_bytes),
+        # On the defaults a third of 4,000 streams opened at once are refused.
+        ("grpc.server.max_pending_requests", _PENDING_REQUESTS),
+        ("grpc.server.max_pending_requests_hard_limit", 2 * _PENDING_REQUESTS),
+        # Long-lived streams ping to keep their way through proxies; the default is one in 300 s.
+        ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+        ("grpc.http2.max_ping_strikes", 0),
+        # A caller that vanished without a word gives its slot back within 40 s.
+        ("grpc.keepalive_time_ms", 30_000),
+        ("grpc.keepalive_timeout_ms", 10_000),
+        ("grpc.keepalive_permit_without_calls", 1),
+    ]
+
+
+def _listen(server: grpc.aio.Server, settings: Settings) -> int:
+    try:
+        return server.add_insecure_port(f"{settings.host}:{settings.port}")
+    except RuntimeError:
+        raise SettingsError(
+            f"port is {settings.port}, which can't be had on {settings.host}: it is taken, or the "
+            "address is not this machine's; choose another --port or --host"
+        ) from None
+
+
+@contextmanager
+def _metrics_endpoint(metrics: Metrics, settings: Settings) -> Iterator[str]:
+    """Serves the metrics over HTTP; gives the address."""
+    if settings.metrics_port < 0:
+        yield "off"
+        return
+    try:
+        http, thread = prometheus_client.start_http_server(
+            settings.metrics_port, settings.host, metrics.registry
+        )
+    except OSError as error:
+        raise SettingsError(
+            f"metrics_port is {settings.metrics_port}, which can't be had on {settings.host}: "
+            f"{error.strerror}; choose another --metrics-port, or -1 for none"
+        ) from None
+    try:
+        yield f"{settings.host}:{http.server_port}"
+    finally:
+        http.shutdown()
+        http.server_close()
+        thread.join()

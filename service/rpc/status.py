@@ -1,0 +1,64 @@
+"""From the service's errors to gRPC's status codes and rich details.
+
+Owns the one mapping of codes. An error that nobody expected becomes INTERNAL without its inner
+details, which go to the log.
+"""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+from google.protobuf.duration_pb2 import Duration
+
+from protos.statewise.v1.status_pb2 import ErrorInfo, RetryInfo, Status
+from service.errors import Code, ServiceError
+
+_log = logging.getLogger(__name__)
+DOMAIN = "statewise.v1"
+_DETAILS_TRAILER = "grpc-status-details-bin"
+_TYPE_PREFIX = "type.googleapis.com/google.rpc."
+_CODES = {
+    Code.INVALID: grpc.StatusCode.INVALID_ARGUMENT,
+    Code.MISSING: grpc.StatusCode.NOT_FOUND,
+    Code.TAKEN: grpc.StatusCode.ALREADY_EXISTS,
+    Code.STATE: grpc.StatusCode.FAILED_PRECONDITION,
+    Code.FULL: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    Code.AWAY: grpc.StatusCode.UNAVAILABLE,
+    Code.FAULT: grpc.StatusCode.DATA_LOSS,
+    Code.USER: grpc.StatusCode.INTERNAL,
+}
+
+
+@asynccontextmanager
+async def errors_as_status(context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[None]:
+    """Ends the call with the status of whatever error leaves the block."""
+    try:
+        yield
+    except ServiceError as error:
+        await _abort(context, error)
+    except (grpc.aio.AbortError, grpc.aio.UsageError):
+        raise
+    except Exception:
+        _log.exception("a call failed unexpectedly")
+        await context.abort(grpc.StatusCode.INTERNAL, "internal error; see the server's log")
+
+
+async def _abort(context: grpc.aio.ServicerContext[Any, Any], error: ServiceError) -> None:
+    code = _CODES[error.code]
+    details = rich_status(error).SerializeToString()
+    await context.abort(code, error.message, ((_DETAILS_TRAILER, details),))
+
+
+def rich_status(error: ServiceError) -> Status:
+    """The error as google.rpc.Status with ErrorInfo, and RetryInfo where a retry makes sense."""
+    status = Status(code=_CODES[error.code].value[0], message=error.message)
+    info = ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)
+    status.details.add(type_url=f"{_TYPE_PREFIX}ErrorInfo", value=info.SerializeToString())
+    if error.retry_after is not None:
+        delay = Duration()
+        delay.FromNanoseconds(int(error.retry_after * 1e9))
+        retry = RetryInfo(retry_delay=delay)
+        status.details.add(type_url=f"{_TYPE_PREFIX}RetryInfo", value=retry.SerializeToString())
+    return status

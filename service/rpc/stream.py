@@ -1,0 +1,157 @@
+"""The native wire: one bidirectional call is one stream.
+
+Owns the conversion between messages and the seam, and the order of a conversation. A stream's next
+chunk is read when the last one's result is written, so that gRPC's flow control is the
+back-pressure, and a fast caller never grows this server's memory.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import grpc
+
+from protos.statewise.v1 import stream_pb2 as wire
+from protos.statewise.v1.stream_pb2_grpc import StreamServiceServicer
+from service.arena import Float32
+from service.chunks import Chunk
+from service.errors import InvalidArgument, ProtocolViolation, stopping
+from service.rpc.status import errors_as_status
+from service.streams import Stream as LiveStream
+from service.streams import Streams
+
+_Context = grpc.aio.ServicerContext[wire.ClientMessage, wire.ServerMessage]
+_DTYPES = {wire.DATA_TYPE_UNSPECIFIED: "", wire.DATA_TYPE_FLOAT32: "float32"}
+
+
+class StreamServicer(StreamServiceServicer):
+    """Serves statewise.v1.StreamService."""
+
+    def __init__(self, streams: Streams) -> None:
+        """Serves the streams behind the seam."""
+        self._streams = streams
+        self._calls: set[asyncio.Task[None]] = set()
+        self._cutting = False
+
+    async def Stream(  # type: ignore[override]  # noqa: N802 - the contract names it
+        self, _requests: AsyncIterator[wire.ClientMessage], context: _Context
+    ) -> None:
+        """Opens a stream, converses, and closes it however the call ends."""
+        async with errors_as_status(context):
+            with self._cuttable():
+                await self._serve(context)
+
+    async def cut(self) -> None:
+        """Ends every open call with Unavailable."""
+        self._cutting = True
+        for call in self._calls:
+            call.cancel()
+        await asyncio.gather(*self._calls, return_exceptions=True)
+
+    @contextmanager
+    def _cuttable(self) -> Iterator[None]:
+        """Lets `cut` end the call; a cancel by the caller stays a cancel."""
+        call = asyncio.current_task()
+        assert call is not None
+        self._calls.add(call)
+        try:
+            yield
+        except asyncio.CancelledError:
+            if not self._cutting:
+                raise
+            call.uncancel()
+            raise stopping() from None
+        finally:
+            self._calls.discard(call)
+
+    async def _serve(self, context: _Context) -> None:
+        stream = await self._open(context)
+        if stream is None:
+            return
+        try:
+            await context.write(wire.ServerMessage(opened=_opened(stream, self._streams)))
+            await self._converse(stream, context)
+        finally:
+            self._streams.close(stream)
+        await context.write(wire.ServerMessage(closed=wire.Closed(steps=stream.steps)))
+
+    async def _open(self, context: _Context) -> LiveStream | None:
+        """The stream that the first message asks for; None where the caller sends nothing."""
+        request: Any = await context.read()
+        if request is grpc.aio.EOF:
+            return None
+        kind = request.WhichOneof("message")
+        if kind != "open":
+            raise ProtocolViolation(
+                f"the first message is {kind or 'empty'}; send open before anything else",
+                reason="OPEN_EXPECTED",
+            )
+        opening = request.open
+        return self._streams.open(opening.model, opening.version, opening.stream_id)
+
+    async def _converse(self, stream: LiveStream, context: _Context) -> None:
+        """Answers chunk by chunk until the caller closes or half-closes."""
+        while True:
+            request: Any = await context.read()
+            if request is grpc.aio.EOF:
+                return
+            kind = request.WhichOneof("message")
+            if kind == "chunk":
+                await context.write(await self._answer(stream, request.chunk))
+            elif kind == "close":
+                return
+            else:
+                raise ProtocolViolation(
+                    f"a message is {kind or 'empty'} in an open stream; send chunk or close",
+                    reason="CHUNK_EXPECTED",
+                )
+
+    async def _answer(self, stream: LiveStream, chunk: wire.Chunk) -> wire.ServerMessage:
+        dtype = _DTYPES.get(chunk.dtype, str(chunk.dtype))
+        received = Chunk(chunk.sequence, dtype, chunk.steps, chunk.features, chunk.data)
+        try:
+            return _result(chunk.sequence, await self._streams.push(stream, received))
+        except InvalidArgument as error:
+            return _refused(stream, chunk.sequence, error)
+
+
+def _result(sequence: int, outputs: Float32) -> wire.ServerMessage:
+    steps, width = outputs.shape
+    return wire.ServerMessage(
+        result=wire.Result(
+            sequence=sequence,
+            dtype=wire.DATA_TYPE_FLOAT32,
+            steps=steps,
+            outputs=width,
+            data=outputs.tobytes(),
+        )
+    )
+
+
+def _refused(stream: LiveStream, sequence: int, error: InvalidArgument) -> wire.ServerMessage:
+    return wire.ServerMessage(
+        refused=wire.Refused(
+            sequence=sequence,
+            reason=error.reason,
+            message=error.message,
+            metadata=error.metadata,
+            expected_sequence=stream.expected,
+        )
+    )
+
+
+def _opened(stream: LiveStream, streams: Streams) -> wire.Opened:
+    model = stream.model
+    return wire.Opened(
+        stream_id=stream.id,
+        model=model.name,
+        version=str(model.version),
+        content_digest=model.artifact.digest,
+        numeric_fingerprint=model.self_test.fingerprint,
+        features=model.artifact.input.channels,
+        outputs=model.artifact.output.channels,
+        outputs_are_classes=model.artifact.classes,
+        steps_per_second=model.artifact.steps_per_second,
+        max_chunk_steps=streams.max_chunk_steps,
+    )

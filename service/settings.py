@@ -1,0 +1,103 @@
+"""What a server can be told, from the command line or the environment.
+
+Owns every default with its unit and its reason, and the only reading of the environment.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, Self, get_args
+
+from service.errors import SettingsError
+
+Provider = Literal["cpu", "cuda", "auto"]
+_PREFIX = "STATEWISE_"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of one server, checked when they are built.
+
+    Attributes:
+        model_repository: folder with <name>/<version>/model.onnx.
+        host: address to listen on. Loopback, since nothing is authenticated yet.
+        port: gRPC port; 0 takes a free one and prints it.
+        metrics_port: HTTP port of the Prometheus metrics; 0 takes a free one, -1 has none.
+        provider: execution provider. CPU, since its bits are exact in every company.
+        max_streams: open streams a model. A stream costs its state in the arena (0.5 KB at 128
+            units) and about 24 KB in gRPC, so that 10,000 fit in 300 MB.
+        max_batch: rows of one call. Wider batches gain little and make one tick long.
+        max_chunk_steps: steps one chunk may carry. Enough for a minute at 100 steps a second.
+        max_id_length: characters of a stream id. Room for two UUIDs and a name.
+        max_message_bytes: largest request. gRPC's own default, far above a sensor's chunk.
+        inline_limit_ms: time of 32 rows above which the model runs on a thread, in milliseconds.
+            A hand-over costs up to a switch interval (5 ms), a long tick holds up all messages.
+        drain_seconds: how long open streams may go on after SIGTERM. Below the 30 s that
+            orchestrators wait before they kill.
+    """
+
+    model_repository: Path
+    host: str = "127.0.0.1"
+    port: int = 8500
+    metrics_port: int = 9100
+    provider: Provider = "cpu"
+    max_streams: int = 10_000
+    max_batch: int = 256
+    max_chunk_steps: int = 8_192
+    max_id_length: int = 128
+    max_message_bytes: int = 4 * 1024 * 1024
+    inline_limit_ms: float = 1.0
+    drain_seconds: float = 25.0
+
+    def __post_init__(self) -> None:
+        """Refuses values that no server could run with."""
+        _within("port", self.port, 0, 65_535)
+        _within("metrics_port", self.metrics_port, -1, 65_535)
+        _within("max_streams", self.max_streams, 1, 10_000_000)
+        _within("max_batch", self.max_batch, 1, 65_536)
+        _within("max_chunk_steps", self.max_chunk_steps, 1, 1_000_000)
+        _within("max_id_length", self.max_id_length, 1, 65_536)
+        _within("max_message_bytes", self.max_message_bytes, 1_024, 2**31 - 1)
+        _within("inline_limit_ms", self.inline_limit_ms, 0, 1_000)
+        _within("drain_seconds", self.drain_seconds, 0, 86_400)
+        if self.provider not in get_args(Provider):
+            raise SettingsError(f"provider is {self.provider!r}; take one of cpu, cuda, auto")
+
+    @classmethod
+    def build(cls, values: Mapping[str, Any]) -> Self:
+        """Settings by name.
+
+        Raises:
+            SettingsError: one is out of its range, or the model repository is missing.
+        """
+        if "model_repository" not in values:
+            raise SettingsError("model_repository is not set; give --model-repository DIR")
+        return cls(**values)
+
+
+def from_environment(environment: Mapping[str, str] = os.environ) -> dict[str, object]:
+    """Settings named by STATEWISE_<NAME>, converted to their types.
+
+    Raises:
+        SettingsError: a value is not of its setting's type.
+    """
+    found: dict[str, object] = {}
+    for setting in fields(Settings):
+        variable = _PREFIX + setting.name.upper()
+        if text := environment.get(variable):
+            found[setting.name] = _convert(variable, text, setting.type)
+    return found
+
+
+def _convert(variable: str, text: str, kind: object) -> object:
+    try:
+        return kind(text) if kind in (int, float, Path) and isinstance(kind, type) else text
+    except ValueError:
+        wanted = "a whole number" if kind is int else "a number"
+        raise SettingsError(f"{variable} is {text!r}; set it to {wanted}") from None
+
+
+def _within(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise SettingsError(f"{name} is {value}; take a value from {low} to {high}")

@@ -1,0 +1,179 @@
+"""The seam: open a stream, push chunks, close it. No transport knows more, and this knows none.
+
+Owns live streams, their ids and the order of their chunks. The state itself lives in the arena, the
+batch is made in the batcher.
+"""
+
+import asyncio
+import contextlib
+import secrets
+
+from service.arena import Float32, Slot
+from service.chunks import Chunk, decode
+from service.errors import AlreadyExists, InvalidArgument, ProtocolViolation, stopping
+from service.models import Models, ServedModel
+from service.settings import Settings
+
+
+class Stream:
+    """A live stream.
+
+    Attributes:
+        id: unique among live streams.
+        model: computes its steps.
+        expected: number of the chunk that comes next.
+        steps: steps taken so far.
+    """
+
+    __slots__ = ("busy", "expected", "id", "model", "slot", "steps")
+
+    def __init__(self, stream_id: str, model: ServedModel, slot: Slot) -> None:
+        """Starts before the first step."""
+        self.id = stream_id
+        self.model = model
+        self.slot = slot
+        self.expected = 1
+        self.steps = 0
+        self.busy = False
+
+
+class Streams:
+    """All live streams of this server."""
+
+    def __init__(self, models: Models, settings: Settings) -> None:
+        """Starts without streams."""
+        self._models = models
+        self._max_chunk_steps = settings.max_chunk_steps
+        self._max_id_length = settings.max_id_length
+        self._live: dict[str, Stream] = {}
+        self._draining = False
+        self._emptied = asyncio.Event()
+
+    @property
+    def live(self) -> int:
+        """Number of open streams."""
+        return len(self._live)
+
+    @property
+    def max_chunk_steps(self) -> int:
+        """Largest number of steps that one chunk may carry."""
+        return self._max_chunk_steps
+
+    def open(self, model: str, version: str = "", stream_id: str = "") -> Stream:
+        """Opens a stream in the model's initial state.
+
+        Args:
+            model: its name.
+            version: empty for the newest.
+            stream_id: empty for a new one.
+
+        Raises:
+            NotFound: no such model or version.
+            AlreadyExists: a live stream has this id.
+            Exhausted: the model has no stream free.
+            InvalidArgument: the id is too long.
+            Unavailable: the server is stopping.
+        """
+        if self._draining:
+            raise stopping()
+        served = self._models.find(model, version)
+        stream_id = self._checked_id(stream_id)
+        stream = Stream(stream_id, served, served.arena.acquire())
+        self._live[stream_id] = stream
+        self._emptied.clear()
+        served.metrics.opened.inc()
+        return stream
+
+    async def push(self, stream: Stream, chunk: Chunk) -> Float32:
+        """Advances a stream by a chunk. Cancelling the wait closes the stream.
+
+        Args:
+            stream: open, with no other chunk under way.
+            chunk: numbered with `stream.expected`.
+
+        Returns:
+            The outputs, (steps, outputs).
+
+        Raises:
+            InvalidArgument: the chunk is refused; the stream is as it was before.
+            ProtocolViolation: the stream is closed, or another of its chunks is under way.
+            ModelFault: the model failed; the stream is closed.
+            Unavailable: the server is stopping; the stream is closed.
+        """
+        inputs = self._accepted(stream, chunk)
+        stream.busy = True
+        try:
+            outputs = await stream.model.batcher.submit(stream.slot, inputs)
+        except BaseException:
+            # Failed or cancelled half-way: nobody can say which steps its state has taken.
+            self.close(stream)
+            raise
+        stream.busy = False
+        stream.expected += 1
+        stream.steps += chunk.steps
+        return outputs
+
+    def close(self, stream: Stream) -> int:
+        """Ends a stream and frees its slot; returns the steps it took. Closing twice is closing."""
+        if self._live.get(stream.id) is stream:
+            del self._live[stream.id]
+            stream.model.batcher.retire(stream.slot)
+            if not self._live:
+                self._emptied.set()
+        return stream.steps
+
+    async def drain(self, seconds: float) -> None:
+        """Refuses new streams and waits until the live ones have closed, at most `seconds`."""
+        self._draining = True
+        if self._live:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._emptied.wait(), seconds)
+        for model in self._models:
+            model.batcher.close()
+
+    def _accepted(self, stream: Stream, chunk: Chunk) -> Float32:
+        if stream.busy or self._live.get(stream.id) is not stream:
+            raise _untimely(stream, chunk)
+        try:
+            if chunk.sequence != stream.expected:
+                raise _gap(stream, chunk)
+            return decode(chunk, stream.model.artifact.input.width, self._max_chunk_steps)
+        except InvalidArgument as error:
+            stream.model.metrics.refused(error.reason)
+            raise
+
+    def _checked_id(self, stream_id: str) -> str:
+        if len(stream_id) > self._max_id_length:
+            raise InvalidArgument(
+                f"stream_id has {len(stream_id)} characters; take at most {self._max_id_length}",
+                reason="STREAM_ID_LENGTH",
+            )
+        if stream_id in self._live:
+            raise AlreadyExists(
+                f"stream_id is {stream_id!r}, which is open; take another, or leave it empty",
+                reason="STREAM_EXISTS",
+                stream_id=stream_id,
+            )
+        return stream_id or secrets.token_hex(8)
+
+
+def _gap(stream: Stream, chunk: Chunk) -> InvalidArgument:
+    return InvalidArgument(
+        f"sequence is {chunk.sequence}; send {stream.expected}, one more than the last chunk that "
+        "got a result",
+        reason="SEQUENCE_GAP",
+        sequence=chunk.sequence,
+        expected=stream.expected,
+    )
+
+
+def _untimely(stream: Stream, chunk: Chunk) -> ProtocolViolation:
+    if stream.busy:
+        return ProtocolViolation(
+            f"chunk {chunk.sequence} came while another of stream {stream.id!r} is under way; "
+            "wait for its result",
+            reason="CHUNK_IN_FLIGHT",
+        )
+    return ProtocolViolation(
+        f"stream {stream.id!r} is closed; open a new one", reason="STREAM_CLOSED"
+    )

@@ -1,0 +1,154 @@
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from fakes import FEATURES, FakeEngine, alone, distinct, fake_batcher
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from service.errors import ModelFault, Unavailable
+
+
+async def test_whatever_is_ready_goes_in_one_call():
+    engine = FakeEngine()
+    batcher, arena = fake_batcher(engine)
+    inputs = [distinct(1, seed) for seed in range(5)]
+    outputs = await asyncio.gather(*(batcher.submit(arena.acquire(), x) for x in inputs))
+    assert engine.calls == [5]
+    for x, y in zip(inputs, outputs, strict=True):
+        assert y.tobytes() == alone(x).tobytes()
+
+
+async def test_a_long_chunk_holds_nobody_up():
+    engine = FakeEngine()
+    batcher, arena = fake_batcher(engine)
+    long = batcher.submit(arena.acquire(), distinct(50, 1))
+    short = batcher.submit(arena.acquire(), distinct(1, 2))
+    await short
+    assert len(engine.calls) <= 2
+    assert not long.done()
+    assert (await long).tobytes() == alone(distinct(50, 1)).tobytes()
+
+
+async def test_more_than_a_batch_is_split_so_that_everybody_advances():
+    engine = FakeEngine(max_batch=3)
+    batcher, arena = fake_batcher(engine)
+    inputs = [distinct(4, seed) for seed in range(7)]
+    futures = [batcher.submit(arena.acquire(), x) for x in inputs]
+    outputs = await asyncio.gather(*futures)
+    # 28 steps; no call is wider than 3, and none is narrower while 3 are ready.
+    assert engine.calls == [3] * 9 + [1]
+    for x, y in zip(inputs, outputs, strict=True):
+        assert y.tobytes() == alone(x).tobytes()
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    lengths=st.lists(st.integers(1, 9), min_size=1, max_size=10),
+    cuts=st.integers(1, 4),
+    max_batch=st.integers(1, 6),
+    threaded=st.booleans(),
+)
+def test_outputs_depend_on_neither_company_nor_chunking(lengths, cuts, max_batch, threaded):
+    async def scenario(executor):
+        batcher, arena = fake_batcher(FakeEngine(max_batch), executor=executor)
+
+        async def stream(number, steps):
+            slot, inputs = arena.acquire(), distinct(steps, number)
+            parts = [
+                await batcher.submit(slot, inputs[start : start + cuts])
+                for start in range(0, steps, cuts)
+            ]
+            assert np.concatenate(parts).tobytes() == alone(inputs).tobytes()
+
+        await asyncio.gather(*(stream(*item) for item in enumerate(lengths)))
+
+    with ThreadPoolExecutor(1) as executor:
+        asyncio.run(scenario(executor if threaded else None))
+
+
+async def test_one_failing_call_fails_its_batch_and_the_rhythm_goes_on():
+    def fail_once(rows):
+        engine.before_step = lambda rows: None
+        raise ModelFault("broken", reason="MODEL_FAILED")
+
+    engine = FakeEngine()
+    engine.before_step = fail_once
+    batcher, arena = fake_batcher(engine)
+    first = [batcher.submit(arena.acquire(), distinct(1, seed)) for seed in range(3)]
+    results = await asyncio.gather(*first, return_exceptions=True)
+    assert [type(result) for result in results] == [ModelFault] * 3
+    inputs = distinct(2, 9)
+    assert (await batcher.submit(arena.acquire(), inputs)).tobytes() == alone(inputs).tobytes()
+
+
+async def test_an_unexpected_exception_settles_every_chunk_without_its_inner_details():
+    def crash(rows):
+        raise RuntimeError("secret path")
+
+    engine = FakeEngine()
+    engine.before_step = crash
+    batcher, arena = fake_batcher(engine)
+    with pytest.raises(ModelFault) as fault:
+        await batcher.submit(arena.acquire(), distinct(1, 1))
+    assert "secret" not in str(fault.value)
+
+
+async def test_an_answer_that_is_no_number_ends_its_stream_alone():
+    batcher, arena = fake_batcher(FakeEngine())
+    healthy, huge = distinct(3, 1), np.full((2, FEATURES), 3e38, np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):
+        results = await asyncio.gather(
+            batcher.submit(arena.acquire(), healthy),
+            batcher.submit(arena.acquire(), huge),
+            return_exceptions=True,
+        )
+    assert results[0].tobytes() == alone(healthy).tobytes()
+    assert isinstance(results[1], ModelFault)
+    assert results[1].reason == "MODEL_NOT_FINITE"
+
+
+async def test_a_cancelled_chunk_takes_no_further_step():
+    engine = FakeEngine()
+    batcher, arena = fake_batcher(engine)
+    slot = arena.acquire()
+    batcher.submit(slot, distinct(3, 1)).cancel()
+    other = distinct(2, 2)
+    assert (await batcher.submit(arena.acquire(), other)).tobytes() == alone(other).tobytes()
+    assert engine.calls == [1, 1]
+    assert not arena.rows[slot.row].any()
+
+
+async def test_closing_settles_everything_that_waits():
+    batcher, arena = fake_batcher(FakeEngine())
+    waiting = [batcher.submit(arena.acquire(), distinct(2, seed)) for seed in range(3)]
+    batcher.close()
+    waiting.append(batcher.submit(arena.acquire(), distinct(1, 4)))
+    results = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(result) for result in results] == [Unavailable] * 4
+
+
+async def test_a_slot_retired_during_a_call_is_free_only_after_it():
+    entered, leave = threading.Event(), threading.Event()
+
+    def hold(rows):
+        entered.set()
+        assert leave.wait(30)
+
+    engine = FakeEngine()
+    engine.before_step = hold
+    with ThreadPoolExecutor(1) as executor:
+        batcher, arena = fake_batcher(engine, capacity=2, executor=executor)
+        doomed, other = arena.acquire(), arena.acquire()
+        future = batcher.submit(doomed, distinct(1, 1))
+        await asyncio.to_thread(entered.wait, 30)
+        future.cancel()
+        batcher.retire(doomed)
+        assert arena.taken == 2
+        leave.set()
+        await batcher.submit(other, distinct(1, 2))
+        assert arena.taken == 1
+        # The next stream in that row starts from nothing, though the call wrote to it.
+        assert not arena.rows[arena.acquire().row].any()
