@@ -6,6 +6,7 @@ mistake in the command), and that a mistake never shows a traceback.
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -96,6 +97,8 @@ def _add_health(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
 
 def _serve(options: argparse.Namespace) -> int:
+    # What gRPC would print of its own, the errors say in one line.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     # Imported here, so that `score` and `--help` don't wait for gRPC.
     import uvloop
 

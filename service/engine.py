@@ -99,6 +99,8 @@ def _alias(array: NDArray[np.float32], rows: int) -> Any:
 
 
 def _open(artifact: Artifact, provider: Provider) -> tuple[Any, str]:
+    # What ONNX Runtime would print of its own, the errors below say in one line.
+    onnxruntime.set_default_logger_severity(_FATAL_ONLY)
     if provider == "cpu":
         return _session(artifact, [_CPU]), "cpu"
     missing = _missing_cuda()

@@ -1,29 +1,17 @@
-"""Models ready to serve, each proven on the engine that serves it.
+"""Models ready to serve, found by name and version.
 
-Owns the way from a file to a served model: artefact, engine, self-test, timing, arena, batcher; and
-the look-up by name and version. Knows nothing of streams.
+Owns the look-up. Knows nothing of files and streams.
 """
 
-import logging
-import statistics
-import time
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 
-from service import artifact, selftest
 from service.arena import Arena
 from service.artifact import Artifact
 from service.batcher import Batcher
-from service.engine import Engine
 from service.errors import NotFound
-from service.metrics import Metrics, ModelMetrics
-from service.repository import Entry
+from service.metrics import ModelMetrics
 from service.selftest import SelfTest
-from service.settings import Settings
-
-_log = logging.getLogger(__name__)
-_TIMED_ROWS, _TIMED_REPEATS = 32, 15
 
 
 @dataclass(frozen=True)
@@ -37,39 +25,6 @@ class ServedModel:
     arena: Arena
     batcher: Batcher
     metrics: ModelMetrics
-
-
-def load_model(entry: Entry, settings: Settings, metrics: Metrics) -> ServedModel:
-    """Loads, proves and times one version.
-
-    Raises:
-        ArtifactError: the file can't be served, or fails its self-test.
-        ProviderError: the provider that was asked for isn't there.
-    """
-    loaded = artifact.load(entry.path)
-    engine = Engine(loaded, provider=settings.provider, max_batch=settings.max_batch)
-    proof = selftest.replay(engine)
-    tick_ms = _tick_milliseconds(engine)
-    inline = tick_ms <= settings.inline_limit_ms
-    arena = Arena(settings.max_streams, loaded.state.initial)
-    counters = metrics.model(entry.name, str(entry.version), lambda: arena.taken)
-    metrics.proven(
-        entry.name,
-        str(entry.version),
-        content_digest=loaded.digest,
-        fingerprint=proof.fingerprint,
-        provider=engine.provider,
-        worst_error=proof.worst_error,
-    )
-    _log.info(
-        "model %s/%d on %s: self-test off by %.2g of %.2g allowed; %d rows take %.3f ms, so it "
-        "runs %s; content %s, fingerprint %s",
-        *(entry.name, entry.version, engine.provider, proof.worst_error, proof.tolerance),
-        *(min(_TIMED_ROWS, engine.max_batch), tick_ms, "inline" if inline else "on a thread"),
-        *(loaded.digest, proof.fingerprint),
-    )
-    batcher = Batcher(engine, arena, counters, None if inline else _thread(entry.name))
-    return ServedModel(entry.name, entry.version, loaded, proof, arena, batcher, counters)
 
 
 class Models:
@@ -108,19 +63,3 @@ class Models:
             model=name,
             version=version,
         )
-
-
-def _tick_milliseconds(engine: Engine) -> float:
-    """Median time of a step of 32 rows, as a busy core sees them."""
-    rows = min(_TIMED_ROWS, engine.max_batch)
-    times = []
-    for _ in range(_TIMED_REPEATS):
-        started = time.perf_counter()
-        engine.step(rows)
-        times.append(time.perf_counter() - started)
-    return statistics.median(times) * 1e3
-
-
-def _thread(name: str) -> Executor:
-    # Started by the thread that made the first session, it inherits flush-to-zero.
-    return ThreadPoolExecutor(1, thread_name_prefix=f"engine-{name}")

@@ -47,21 +47,17 @@ def replay(engine: Engine) -> SelfTest:
     """
     golden = engine.artifact.golden
     outputs, final_state = _run(engine)
-    error = np.abs(outputs - golden.outputs)
-    state_error = np.abs(final_state - golden.final_state)
-    # NaN is worse than any number and would be lost in a comparison.
-    worst = float(np.nan_to_num(max(error.max(), state_error.max()), nan=np.inf))
-    if not (np.isfinite(outputs).all() and np.isfinite(final_state).all()):
-        worst = np.inf
-    place = np.unravel_index(int(error.argmax()), error.shape)
-    where = "output at step {}, row {}, channel {}".format(*place)
-    if state_error.max() > error.max():
-        where = "final state at row {}, unit {}".format(
-            *np.unravel_index(int(state_error.argmax()), state_error.shape)
-        )
+    worst, where = max(
+        _worst(outputs, golden.outputs, "output at step {}, row {}, channel {}"),
+        _worst(final_state, golden.final_state, "final state at row {}, unit {}"),
+    )
     digest = hashlib.sha256(outputs.tobytes() + final_state.tobytes()).hexdigest()
     result = SelfTest(
-        worst, golden.tolerance, where, error.size + state_error.size, f"sha256:{digest}"
+        worst_error=worst,
+        tolerance=golden.tolerance,
+        where=where,
+        values=outputs.size + final_state.size,
+        fingerprint=f"sha256:{digest}",
     )
     if not result.passed:
         raise ArtifactError(
@@ -70,6 +66,15 @@ def replay(engine: Engine) -> SelfTest:
             "it again, or take another --provider"
         )
     return result
+
+
+def _worst(
+    computed: NDArray[np.float32], expected: NDArray[np.float64], place: str
+) -> tuple[float, str]:
+    """Largest absolute difference and its place; NaN is further off than any number."""
+    error = np.nan_to_num(np.abs(computed - expected), nan=np.inf, posinf=np.inf)
+    indices = np.unravel_index(int(error.argmax()), error.shape)
+    return float(error[indices]), place.format(*indices)
 
 
 def _run(engine: Engine) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

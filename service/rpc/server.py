@@ -19,8 +19,9 @@ from protos.statewise.v1 import stream_pb2
 from protos.statewise.v1.stream_pb2_grpc import add_StreamServiceServicer_to_server
 from service import repository
 from service.errors import SettingsError
+from service.loader import load_model
 from service.metrics import Metrics
-from service.models import Models, load_model
+from service.models import Models
 from service.rpc.stream import StreamServicer
 from service.settings import Settings
 from service.streams import Streams

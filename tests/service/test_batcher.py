@@ -99,12 +99,11 @@ async def test_an_unexpected_exception_settles_every_chunk_without_its_inner_det
 async def test_an_answer_that_is_no_number_ends_its_stream_alone():
     batcher, arena = fake_batcher(FakeEngine())
     healthy, huge = distinct(3, 1), np.full((2, FEATURES), 3e38, np.float32)
-    with np.errstate(over="ignore", invalid="ignore"):
-        results = await asyncio.gather(
-            batcher.submit(arena.acquire(), healthy),
-            batcher.submit(arena.acquire(), huge),
-            return_exceptions=True,
-        )
+    results = await asyncio.gather(
+        batcher.submit(arena.acquire(), healthy),
+        batcher.submit(arena.acquire(), huge),
+        return_exceptions=True,
+    )
     assert results[0].tobytes() == alone(healthy).tobytes()
     assert isinstance(results[1], ModelFault)
     assert results[1].reason == "MODEL_NOT_FINITE"

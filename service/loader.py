@@ -1,0 +1,83 @@
+"""From a file to a served model: artefact, engine, self-test, timing, arena, batcher.
+
+Owns the order of these steps and what is logged and recorded of them. A model is proven on the very
+engine that will serve it.
+"""
+
+import logging
+import statistics
+import time
+from concurrent.futures import Executor, ThreadPoolExecutor
+
+from service import artifact, selftest
+from service.arena import Arena
+from service.batcher import Batcher
+from service.engine import Engine
+from service.metrics import Metrics
+from service.models import ServedModel
+from service.repository import Entry
+from service.settings import Settings
+
+_log = logging.getLogger(__name__)
+_TIMED_ROWS, _TIMED_REPEATS = 32, 15
+
+
+def load_model(entry: Entry, settings: Settings, metrics: Metrics) -> ServedModel:
+    """Loads, proves and times one version.
+
+    Raises:
+        ArtifactError: the file can't be served, or fails its self-test.
+        ProviderError: the provider that was asked for isn't there.
+    """
+    loaded = artifact.load(entry.path)
+    engine = Engine(loaded, provider=settings.provider, max_batch=settings.max_batch)
+    proof = selftest.replay(engine)
+    _log.info(
+        "model %s/%d on %s: self-test off by %.2g of %.2g allowed; content %s, fingerprint %s",
+        *(entry.name, entry.version, engine.provider, proof.worst_error, proof.tolerance),
+        *(loaded.digest, proof.fingerprint),
+    )
+    executor = _executor(entry, engine, settings.inline_limit_ms)
+    arena = Arena(settings.max_streams, loaded.state.initial)
+    counters = metrics.model(entry.name, str(entry.version), lambda: arena.taken)
+    metrics.proven(
+        entry.name,
+        str(entry.version),
+        content_digest=loaded.digest,
+        fingerprint=proof.fingerprint,
+        provider=engine.provider,
+        worst_error=proof.worst_error,
+    )
+    return ServedModel(
+        name=entry.name,
+        version=entry.version,
+        artifact=loaded,
+        self_test=proof,
+        arena=arena,
+        batcher=Batcher(engine, arena, counters, executor),
+        metrics=counters,
+    )
+
+
+def _executor(entry: Entry, engine: Engine, inline_limit_ms: float) -> Executor | None:
+    """A thread for a model that would hold up the event loop; None for one that is quick."""
+    milliseconds = _tick_milliseconds(engine)
+    inline = milliseconds <= inline_limit_ms
+    _log.info(
+        "model %s/%d: %d rows take %.3f ms, so it runs %s",
+        *(entry.name, entry.version, min(_TIMED_ROWS, engine.max_batch), milliseconds),
+        "inline" if inline else "on a thread",
+    )
+    # Started by the thread that made the first session, it inherits flush-to-zero.
+    return None if inline else ThreadPoolExecutor(1, thread_name_prefix=f"engine-{entry.name}")
+
+
+def _tick_milliseconds(engine: Engine) -> float:
+    """Median time of a step of 32 rows, as a busy core sees them."""
+    rows = min(_TIMED_ROWS, engine.max_batch)
+    times = []
+    for _ in range(_TIMED_REPEATS):
+        started = time.perf_counter()
+        engine.step(rows)
+        times.append(time.perf_counter() - started)
+    return statistics.median(times) * 1e3
