@@ -18,6 +18,8 @@ from grpc_tools import protoc
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ROOT / "protos"
+# Beside the interpreter, so that the environment need not be activated.
+PLUGINS = Path(sys.executable).parent
 # The stubs' own imports of each other: `from statewise.v1 import stream_pb2` and
 # `import statewise.v1.stream_pb2`.
 _FROM_IMPORT = re.compile(r"^from statewise\.v1 import", re.MULTILINE)
@@ -76,6 +78,8 @@ def _generate(copy: Copy) -> dict[str, str]:
             "protoc",
             f"--proto_path={SOURCES}",
             f"--proto_path={Path(protoc.__file__).parent / '_proto'}",
+            f"--plugin=protoc-gen-mypy={PLUGINS / 'protoc-gen-mypy'}",
+            f"--plugin=protoc-gen-mypy_grpc={PLUGINS / 'protoc-gen-mypy_grpc'}",
             f"--python_out={folder}",
             f"--mypy_out=quiet:{folder}",
             f"--grpc_python_out={folder}",

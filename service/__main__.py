@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from service.errors import UserError
+from service.errors import ServiceError, UserError
 from service.settings import Settings, from_environment
 
 _SERVE = """\
@@ -24,6 +24,18 @@ to close.
 
 example:
   python -m service serve --model-repository models/ --port 8500
+"""
+_SCORE = """\
+Scores a file of steps: one row a step, its answers in a Parquet file with the same rows.
+
+The file, Parquet or CSV, has a column that says whose step a row is, one whose values grow from
+step to step, and the model's features under their names; other columns are left alone. Each entity
+starts in the model's initial state. On the CPU the answers have the same bits as those of a stream.
+A classifier's likeliest class is in the column `predicted`.
+
+example:
+  python -m service score --model models/activity/1/model.onnx \\
+      --input steps.parquet --output answers.parquet --entity recording --order packet
 """
 _HEALTH = """\
 Exits 0 where the server at --port serves, 1 where it does not.
@@ -44,6 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except ServiceError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 130
     return code
@@ -53,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m service", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_serve(commands)
+    _add_score(commands)
     _add_health(commands)
     return parser
 
@@ -83,6 +99,51 @@ def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     serve.set_defaults(run=_serve)
 
 
+def _add_score(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    score = commands.add_parser(
+        "score",
+        help="score a file of steps",
+        description=_SCORE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    score.add_argument(
+        "--model",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="a model.onnx, or a model's folder such as models/activity for its newest version",
+    )
+    score.add_argument(
+        "--input", type=Path, required=True, metavar="FILE", help="steps, .parquet or .csv"
+    )
+    score.add_argument(
+        "--output",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="where the answers go, .parquet; folders are made",
+    )
+    score.add_argument(
+        "--entity", required=True, metavar="COLUMN", help="whose step it is, such as a device's id"
+    )
+    score.add_argument(
+        "--order",
+        required=True,
+        metavar="COLUMN",
+        help="when it was: a number or a time that grows from step to step of an entity",
+    )
+    score.add_argument(
+        "--provider",
+        choices=("cpu", "cuda", "auto"),
+        default="cpu",
+        help="where the model runs; cuda fails where it isn't really there (cpu)",
+    )
+    score.add_argument(
+        "--max-batch", type=int, default=256, metavar="N", help="entities of one call (256)"
+    )
+    score.set_defaults(run=_score)
+
+
 def _add_health(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     health = commands.add_parser(
         "health",
@@ -91,7 +152,8 @@ def _add_health(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     health.add_argument("--host", default="127.0.0.1", help="(127.0.0.1)")
-    health.add_argument("--port", type=int, default=8500, help="gRPC port (8500)")
+    port = from_environment().get("port", Settings.port)
+    health.add_argument("--port", type=int, default=port, help="gRPC port (STATEWISE_PORT or 8500)")
     health.add_argument("--timeout", type=float, default=3.0, metavar="S", help="seconds (3)")
     health.set_defaults(run=_health)
 
@@ -107,6 +169,15 @@ def _serve(options: argparse.Namespace) -> int:
     given = {name: value for name, value in vars(options).items() if value is not None}
     given.pop("run")
     uvloop.run(serve(Settings.build(from_environment() | given)))
+    return 0
+
+
+def _score(options: argparse.Namespace) -> int:
+    from service.offline.job import Job, score
+
+    given = dict(vars(options))
+    given.pop("run")
+    print(score(Job(**given)))
     return 0
 
 

@@ -7,12 +7,17 @@ in which row is the batcher's affair.
 
 import contextlib
 import logging
+import os
 import re
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
+
+# Where it is not told otherwise before its import, ONNX Runtime keeps a record of its use on disk
+# and may send it to its makers.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+import onnxruntime
 
 from service.artifact import Artifact
 from service.errors import ArtifactError, ModelFault, ProviderError

@@ -23,6 +23,7 @@ from service.loader import load_model
 from service.metrics import Metrics
 from service.models import Models
 from service.rpc.stream import StreamServicer
+from service.rpc.wakeups import wake_in_batches
 from service.settings import Settings
 from service.streams import Streams
 
@@ -41,6 +42,7 @@ async def serve(settings: Settings) -> None:
         SettingsError: a port is taken.
     """
     stop = _stop_signal()
+    wake_in_batches()
     metrics = Metrics()
     models = Models(
         load_model(entry, settings, metrics) for entry in repository.scan(settings.model_repository)

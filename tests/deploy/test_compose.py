@@ -1,0 +1,98 @@
+"""docker-compose.yml keeps what its comments promise, and agrees with the service's settings."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from service.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+SETTINGS = Settings(model_repository=Path())
+# After the drain the server lets the last statuses leave, and its process has to end.
+SECONDS_AFTER_DRAIN = 5
+
+
+def load(name: str) -> dict[str, Any]:
+    loaded: dict[str, Any] = YAML(typ="safe").load(ROOT / name)
+    return loaded
+
+
+SERVICES = load("docker-compose.yml")["services"]
+SERVERS = {name: service for name, service in SERVICES.items() if "build" in service}
+
+
+def seconds(duration: str) -> int:
+    return int(duration.removesuffix("s"))
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_container_can_do_little(name: str) -> None:
+    service = SERVICES[name]
+
+    assert service["read_only"]
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["mem_limit"]
+    assert service["pids_limit"]
+    assert "privileged" not in service
+    assert "cap_add" not in service
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_port_is_published_on_loopback(name: str) -> None:
+    assert [port for port in SERVICES[name]["ports"] if not port.startswith("127.0.0.1:")] == []
+
+
+def test_one_server_starts_by_default() -> None:
+    assert [name for name, service in SERVICES.items() if "profiles" not in service] == [
+        "statewise"
+    ]
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_a_server_is_not_killed_while_it_drains(name: str) -> None:
+    grace = seconds(SERVERS[name]["stop_grace_period"])
+
+    assert grace >= SETTINGS.drain_seconds + SECONDS_AFTER_DRAIN
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_a_server_publishes_the_ports_of_its_settings(name: str) -> None:
+    inside = [int(port.split(":")[-1]) for port in SERVERS[name]["ports"]]
+
+    assert inside == [SETTINGS.port, SETTINGS.metrics_port]
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_a_server_cannot_write_its_models(name: str) -> None:
+    (volume,) = SERVERS[name]["volumes"]
+
+    assert volume["target"] == "/models"
+    assert volume["read_only"]
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_a_server_is_built_from_arguments_that_its_dockerfile_takes(name: str) -> None:
+    build = SERVERS[name]["build"]
+    dockerfile = (ROOT / build["dockerfile"]).read_text()
+
+    for argument in build.get("args", {}):
+        assert f"ARG {argument}=" in dockerfile
+
+
+def test_the_gpu_server_asks_for_a_gpu() -> None:
+    (device,) = SERVICES["statewise-cuda"]["deploy"]["resources"]["reservations"]["devices"]
+
+    assert device["capabilities"] == ["gpu"]
+    assert SERVICES["statewise-cuda"]["build"]["args"]["PROVIDER"] == "cuda"
+
+
+def test_prometheus_reads_the_servers_metrics() -> None:
+    (job,) = load("deploy/prometheus.yml")["scrape_configs"]
+    mounted = SERVICES["prometheus"]["volumes"][0].split(":")[0]
+
+    assert (ROOT / mounted).samefile(ROOT / "deploy/prometheus.yml")
+    assert job["static_configs"] == [{"targets": [f"statewise:{SETTINGS.metrics_port}"]}]
+    assert "statewise" in SERVICES["statewise-cuda"]["networks"]["default"]["aliases"]
