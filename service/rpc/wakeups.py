@@ -7,8 +7,8 @@ handles every queued event but takes a single byte, so that each further byte co
 the loop in which there is nothing to do. Taking all bytes at once is safe: an event is queued
 before its byte is written.
 
-Under Linux's normal policy a thread that wakes up preempts the one that woke it, so that on one core
-each event is two switches. Under SCHED_BATCH the event loop runs on until it has nothing to do.
+Under Linux's normal policy a thread that wakes up preempts the one that woke it, so that on one
+core each event is two switches. Under SCHED_BATCH the event loop runs on while it has work.
 """
 
 import contextlib

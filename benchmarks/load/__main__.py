@@ -1,0 +1,84 @@
+"""The command `python -m benchmarks.load`: one load on one server, a report as JSON.
+
+A process of its own, so that it can have a core of its own.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.errors import BenchmarkError
+from benchmarks.load.conversation import Conversation
+from benchmarks.load.generator import Generator, LoadSettings
+
+_DESCRIPTION = """\
+Drives a server with streams that each send their next step when the last one is answered, and
+prints steps, seconds, processor time and latency as one line of JSON.
+
+example:
+  python -m benchmarks.load --port 8500 --model activity --streams 64
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a load; returns 0, or 2 after a message where it could not be run."""
+    options = _parser().parse_args(arguments)
+    outputs: Path | None = vars(options).pop("outputs")
+    try:
+        generator = Generator(LoadSettings(**vars(options)))
+        report = generator.run()
+    except (BenchmarkError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    if outputs:
+        _write(outputs, generator.conversations)
+    print(json.dumps(asdict(report)))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.load",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="(127.0.0.1)")
+    parser.add_argument("--port", type=int, required=True, help="gRPC port of the server")
+    parser.add_argument("--model", required=True, metavar="NAME", help="model to open")
+    parser.add_argument("--streams", type=int, default=64, metavar="N", help="at once (64)")
+    parser.add_argument(
+        "--connections", type=int, default=1, metavar="N", help="that carry the streams (1)"
+    )
+    parser.add_argument(
+        "--warmup-seconds", type=float, default=1.0, metavar="S", help="load not measured (1)"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=5.0, metavar="S", help="load that is measured (5)"
+    )
+    parser.add_argument(
+        "--server-pid", type=int, default=0, metavar="PID", help="whose processor time to read"
+    )
+    parser.add_argument(
+        "--outputs", type=Path, metavar="FILE", help="write every output to FILE (.npz)"
+    )
+    return parser
+
+
+def _write(path: Path, conversations: Sequence[Conversation]) -> None:
+    """Writes the data of every result: array n is stream n, (steps, outputs)."""
+    np.savez(
+        path,
+        *(
+            np.frombuffer(b"".join(one.outputs), "<f4").reshape(len(one.outputs), -1)
+            for one in conversations
+        ),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,6 @@
+"""All benchmarks by name."""
+
+from benchmarks import serving
+from benchmarks.benchmark import Benchmark
+
+BENCHMARKS: dict[str, Benchmark] = {benchmark.name: benchmark for benchmark in (serving.BENCHMARK,)}

@@ -1,0 +1,84 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import __main__ as command
+from benchmarks import cores
+from benchmarks.benchmark import Benchmark
+from benchmarks.report import Column
+
+
+def test_without_a_name_the_benchmarks_are_listed(capsys):
+    assert command.main([]) == 0
+    assert capsys.readouterr().out.startswith("serving ")
+
+
+@pytest.mark.parametrize(
+    ("option", "text"),
+    [
+        ("--repeats=0", "repeats is 0; take 1 or more"),
+        ("--streams=-3", "streams is -3; take 1 or more"),
+        ("--seconds=0", "seconds is 0; take more than 0"),
+    ],
+)
+def test_a_setting_out_of_range_is_one_line(capsys, option, text):
+    assert command.main(["serving", option]) == 2
+    assert capsys.readouterr().err == f"error: {text}\n"
+
+
+def test_an_unknown_name_exits_2():
+    with pytest.raises(SystemExit, match="2"):
+        command.main(["swerving"])
+
+
+def test_a_benchmark_that_is_ended_leaves_no_server_behind(is_running):
+    root = Path(command.__file__).parents[1]
+    given = [sys.executable, "-m", "benchmarks", "serving", "--seconds", "600"]
+    with subprocess.Popen(given, cwd=root, stderr=subprocess.DEVNULL) as process:
+        # Itself, the server, and the load.
+        while len(tree := cores.process_tree(process.pid)) < 3:
+            assert process.poll() is None
+        process.terminate()
+    assert process.returncode == 128 + 15
+    while any(map(is_running, tree)):
+        pass
+
+
+@pytest.fixture
+def results(monkeypatch, tmp_path):
+    """The results' folder, with two benchmarks that measure nothing."""
+
+    def fake(name: str) -> Benchmark:
+        return Benchmark(
+            name=name,
+            summary="",
+            description="",
+            add_arguments=lambda parser: None,
+            measure=lambda options: [{"benchmark": name, "quick": options.quick}],
+            columns=(Column("benchmark", "benchmark"),),
+        )
+
+    monkeypatch.setattr(command, "BENCHMARKS", {name: fake(name) for name in ("one", "two")})
+    monkeypatch.setattr(command, "_RESULTS", tmp_path)
+    return tmp_path
+
+
+def test_a_benchmark_prints_a_table_and_writes_its_records(results, capsys):
+    assert command.main(["one"]) == 0
+    assert capsys.readouterr().out.splitlines() == ["benchmark", "one"]
+    assert json.loads((results / "one.json").read_text()) == [{"benchmark": "one", "quick": False}]
+
+
+def test_all_runs_every_benchmark_with_the_options_that_all_have(results, capsys):
+    folder = results / "elsewhere"
+    assert command.main(["all", "--quick", "--results", str(folder)]) == 0
+    assert {path.name for path in folder.iterdir()} == {"one.json", "two.json"}
+    assert json.loads((folder / "two.json").read_text()) == [{"benchmark": "two", "quick": True}]
+
+
+def test_a_quick_run_never_replaces_recorded_results(results, capsys):
+    assert command.main(["one", "--quick"]) == 0
+    assert list(results.iterdir()) == []

@@ -1,0 +1,54 @@
+"""The generator and the plain server, each a real process, over a real socket."""
+
+from dataclasses import replace
+
+import pytest
+
+from benchmarks import cores, model, processes, trial
+from benchmarks.contenders import PLAIN_AIO
+from benchmarks.errors import LoadError, WrongAnswerError
+from benchmarks.load.generator import LoadSettings
+
+
+@pytest.fixture(scope="module")
+def both():
+    return cores.choose()
+
+
+@pytest.fixture(scope="module")
+def load(repository, both):
+    with processes.serving(PLAIN_AIO.command(repository), both.server) as server:
+        yield LoadSettings(
+            host="127.0.0.1",
+            port=server.port,
+            model=model.NAME,
+            streams=6,
+            connections=2,
+            warmup_seconds=0.1,
+            seconds=0.3,
+            server_pid=server.pid,
+        )
+
+
+def test_a_load_is_measured_and_every_answer_is_checked(load, both, repository):
+    found = trial.run(load, both.load, model.path(repository), tolerance=0)
+    report = found.report
+    assert found.agreement.steps >= report.steps > 0
+    assert found.agreement.differing_values == 0
+    assert report.seconds >= load.seconds
+    assert report.load_cpu_seconds > 0
+    assert report.server_cpu_seconds > 0
+    # No step can take longer than the silence after which a load gives up.
+    assert 0 < report.latency_p50_ms <= report.latency_p99_ms < 20_000
+
+
+def test_answers_of_another_model_get_no_figures(load, both, tmp_path):
+    model.make(tmp_path, seed=1)
+    with pytest.raises(WrongAnswerError, match="differ from the model's"):
+        trial.run(load, both.load, model.path(tmp_path), tolerance=1e-5)
+
+
+def test_a_target_that_is_not_there_is_named(load, both, repository):
+    nobody = replace(load, port=1)
+    with pytest.raises(LoadError, match=r"target 127\.0\.0\.1:1 can't be reached"):
+        trial.run(nobody, both.load, model.path(repository), tolerance=0)
