@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from training.checkpoint import load_trained
 
 from demo.commands import DemoError, run, server
 from demo.live import LiveRun, stream_all
-from demo.tails import Columns, Float32, Tails, read_outputs, read_tails
+from demo.tails import Columns, Tails, read_outputs, read_tails
 from demo.verdict import judge, table
-from training.reference import Network, forward
+from training.checkpoint import load_trained
+from training.reference import Array, Network, forward
 
 _CONFIG = Path("training/configs/activity.toml")
 _MODEL = "activity"
@@ -89,7 +89,7 @@ def _stream(out: Path, model: Path, tails: Tails) -> LiveRun:
         return stream_all(target, _MODEL, tails)
 
 
-def _reference(network: Network, tails: Tails) -> dict[str, Float32]:
+def _reference(network: Network, tails: Tails) -> dict[str, Array]:
     """Outputs of the float64 reference, from a zero state as the streams start."""
     return {
         entity: forward(network, inputs[:, np.newaxis].astype(np.float64)).outputs[:, 0]

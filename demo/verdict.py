@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from demo.live import LiveRun
 from demo.tails import Float32, Tails
@@ -30,7 +31,7 @@ def judge(
     tails: Tails,
     live: LiveRun,
     scored: dict[str, Float32],
-    reference: dict[str, Float32],
+    reference: dict[str, NDArray[np.float64]],
 ) -> list[Figure]:
     """Compares the streamed outputs with truth, with batch scoring and with the reference.
 

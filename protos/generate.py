@@ -20,10 +20,9 @@ ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ROOT / "protos"
 # Beside the interpreter, so that the environment need not be activated.
 PLUGINS = Path(sys.executable).parent
-# The stubs' own imports of each other: `from statewise.v1 import stream_pb2` and
-# `import statewise.v1.stream_pb2`.
+# How stubs name each other: `from statewise.v1 import stream_pb2` and `statewise.v1.stream_pb2`.
 _FROM_IMPORT = re.compile(r"^from statewise\.v1 import", re.MULTILINE)
-_DOTTED_IMPORT = re.compile(r"^import statewise\.v1\.", re.MULTILINE)
+_MODULE = re.compile(r"(?<![\w.])statewise\.v1\.(?=\w+_pb2)")
 
 
 @dataclass(frozen=True)
@@ -106,7 +105,7 @@ def _is_empty_service(path: Path) -> bool:
 
 def _repackage(text: str, package: str) -> str:
     text = _FROM_IMPORT.sub(f"from {package}.statewise.v1 import", text)
-    return _DOTTED_IMPORT.sub(f"import {package}.statewise.v1.", text)
+    return _MODULE.sub(f"{package}.statewise.v1.", text)
 
 
 if __name__ == "__main__":

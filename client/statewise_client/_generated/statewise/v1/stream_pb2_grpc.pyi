@@ -36,16 +36,16 @@ GRPC_VERSION: str
 _StreamServiceStreamType = typing_extensions.TypeVar(
     '_StreamServiceStreamType',
     grpc.StreamStreamMultiCallable[
-        statewise.v1.stream_pb2.ClientMessage,
-        statewise.v1.stream_pb2.ServerMessage,
+        statewise_client._generated.statewise.v1.stream_pb2.ClientMessage,
+        statewise_client._generated.statewise.v1.stream_pb2.ServerMessage,
     ],
     grpc.aio.StreamStreamMultiCallable[
-        statewise.v1.stream_pb2.ClientMessage,
-        statewise.v1.stream_pb2.ServerMessage,
+        statewise_client._generated.statewise.v1.stream_pb2.ClientMessage,
+        statewise_client._generated.statewise.v1.stream_pb2.ServerMessage,
     ],
     default=grpc.StreamStreamMultiCallable[
-        statewise.v1.stream_pb2.ClientMessage,
-        statewise.v1.stream_pb2.ServerMessage,
+        statewise_client._generated.statewise.v1.stream_pb2.ClientMessage,
+        statewise_client._generated.statewise.v1.stream_pb2.ServerMessage,
     ],
 )
 
@@ -53,16 +53,16 @@ class StreamServiceStub(typing.Generic[_StreamServiceStreamType]):
     @typing.overload
     def __init__(self: StreamServiceStub[
         grpc.StreamStreamMultiCallable[
-            statewise.v1.stream_pb2.ClientMessage,
-            statewise.v1.stream_pb2.ServerMessage,
+            statewise_client._generated.statewise.v1.stream_pb2.ClientMessage,
+            statewise_client._generated.statewise.v1.stream_pb2.ServerMessage,
         ],
     ], channel: grpc.Channel) -> None: ...
 
     @typing.overload
     def __init__(self: StreamServiceStub[
         grpc.aio.StreamStreamMultiCallable[
-            statewise.v1.stream_pb2.ClientMessage,
-            statewise.v1.stream_pb2.ServerMessage,
+            statewise_client._generated.statewise.v1.stream_pb2.ClientMessage,
+            statewise_client._generated.statewise.v1.stream_pb2.ServerMessage,
         ],
     ], channel: grpc.aio.Channel) -> None: ...
 
@@ -70,8 +70,8 @@ class StreamServiceStub(typing.Generic[_StreamServiceStreamType]):
 
 StreamServiceAsyncStub: typing_extensions.TypeAlias = StreamServiceStub[
     grpc.aio.StreamStreamMultiCallable[
-        statewise.v1.stream_pb2.ClientMessage,
-        statewise.v1.stream_pb2.ServerMessage,
+        statewise_client._generated.statewise.v1.stream_pb2.ClientMessage,
+        statewise_client._generated.statewise.v1.stream_pb2.ServerMessage,
     ],
 ]
 
@@ -79,8 +79,8 @@ class StreamServiceServicer(metaclass=abc.ABCMeta):
     @abc.abstractmethod
     def Stream(
         self,
-        request_iterator: _MaybeAsyncIterator[statewise.v1.stream_pb2.ClientMessage],
+        request_iterator: _MaybeAsyncIterator[statewise_client._generated.statewise.v1.stream_pb2.ClientMessage],
         context: _ServicerContext,
-    ) -> typing.Union[collections.abc.Iterator[statewise.v1.stream_pb2.ServerMessage], collections.abc.AsyncIterator[statewise.v1.stream_pb2.ServerMessage]]: ...
+    ) -> typing.Union[collections.abc.Iterator[statewise_client._generated.statewise.v1.stream_pb2.ServerMessage], collections.abc.AsyncIterator[statewise_client._generated.statewise.v1.stream_pb2.ServerMessage]]: ...
 
 def add_StreamServiceServicer_to_server(servicer: StreamServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...
