@@ -4,12 +4,17 @@ Owns everything of onnxruntime in this package. Knows nothing of what the answer
 """
 
 import contextlib
+import os
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
+
+# Where it is not told otherwise before its import, ONNX Runtime keeps a record of its use on disk
+# and may send it to its makers.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+import onnxruntime
 
 from export import tensors
 from export.cases import Answer, Case, Floats, Lengths

@@ -106,23 +106,7 @@ def _add_score(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         description=_SCORE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    score.add_argument(
-        "--model",
-        type=Path,
-        required=True,
-        metavar="FILE",
-        help="a model.onnx, or a model's folder such as models/activity for its newest version",
-    )
-    score.add_argument(
-        "--input", type=Path, required=True, metavar="FILE", help="steps, .parquet or .csv"
-    )
-    score.add_argument(
-        "--output",
-        type=Path,
-        required=True,
-        metavar="FILE",
-        help="where the answers go, .parquet; folders are made",
-    )
+    _add_score_files(score)
     score.add_argument(
         "--entity", required=True, metavar="COLUMN", help="whose step it is, such as a device's id"
     )
@@ -142,6 +126,26 @@ def _add_score(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "--max-batch", type=int, default=256, metavar="N", help="entities of one call (256)"
     )
     score.set_defaults(run=_score)
+
+
+def _add_score_files(score: argparse.ArgumentParser) -> None:
+    score.add_argument(
+        "--model",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="a model.onnx, or a model's folder such as models/activity for its newest version",
+    )
+    score.add_argument(
+        "--input", type=Path, required=True, metavar="FILE", help="steps, .parquet or .csv"
+    )
+    score.add_argument(
+        "--output",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="where the answers go, .parquet; folders are made",
+    )
 
 
 def _add_health(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

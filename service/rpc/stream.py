@@ -25,13 +25,25 @@ _Context = grpc.aio.ServicerContext[wire.ClientMessage, wire.ServerMessage]
 _DTYPES = {wire.DATA_TYPE_UNSPECIFIED: "", wire.DATA_TYPE_FLOAT32: "float32"}
 
 
+class _Call:
+    """A call under way; it may be interrupted only while it reads, never within a write."""
+
+    __slots__ = ("reading", "task")
+
+    def __init__(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self.task = task
+        self.reading = False
+
+
 class StreamServicer(StreamServiceServicer):
     """Serves statewise.v1.StreamService."""
 
     def __init__(self, streams: Streams) -> None:
         """Serves the streams behind the seam."""
         self._streams = streams
-        self._calls: set[asyncio.Task[None]] = set()
+        self._calls: set[_Call] = set()
         self._cutting = False
 
     async def Stream(  # type: ignore[override]  # noqa: N802 - the contract names it
@@ -39,46 +51,47 @@ class StreamServicer(StreamServiceServicer):
     ) -> None:
         """Opens a stream, converses, and closes it however the call ends."""
         async with errors_as_status(context):
-            with self._cuttable():
-                await self._serve(context)
+            with self._cuttable() as call:
+                await self._serve(context, call)
 
     async def cut(self) -> None:
-        """Ends every open call with Unavailable."""
+        """Ends every open call with Unavailable, as soon as it is not within a write."""
         self._cutting = True
+        tasks = [call.task for call in self._calls]
         for call in self._calls:
-            call.cancel()
-        await asyncio.gather(*self._calls, return_exceptions=True)
+            if call.reading:
+                call.task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     @contextmanager
-    def _cuttable(self) -> Iterator[None]:
+    def _cuttable(self) -> Iterator[_Call]:
         """Lets `cut` end the call; a cancel by the caller stays a cancel."""
-        call = asyncio.current_task()
-        assert call is not None
+        call = _Call()
         self._calls.add(call)
         try:
-            yield
+            yield call
         except asyncio.CancelledError:
             if not self._cutting:
                 raise
-            call.uncancel()
+            call.task.uncancel()
             raise stopping() from None
         finally:
             self._calls.discard(call)
 
-    async def _serve(self, context: _Context) -> None:
-        stream = await self._open(context)
+    async def _serve(self, context: _Context, call: _Call) -> None:
+        stream = await self._open(context, call)
         if stream is None:
             return
         try:
             await context.write(wire.ServerMessage(opened=_opened(stream, self._streams)))
-            await self._converse(stream, context)
+            await self._converse(stream, context, call)
         finally:
             self._streams.close(stream)
         await context.write(wire.ServerMessage(closed=wire.Closed(steps=stream.steps)))
 
-    async def _open(self, context: _Context) -> LiveStream | None:
+    async def _open(self, context: _Context, call: _Call) -> LiveStream | None:
         """The stream that the first message asks for; None where the caller sends nothing."""
-        request: Any = await context.read()
+        request = await self._read(context, call)
         if request is grpc.aio.EOF:
             return None
         kind = request.WhichOneof("message")
@@ -90,10 +103,10 @@ class StreamServicer(StreamServiceServicer):
         opening = request.open
         return self._streams.open(opening.model, opening.version, opening.stream_id)
 
-    async def _converse(self, stream: LiveStream, context: _Context) -> None:
+    async def _converse(self, stream: LiveStream, context: _Context, call: _Call) -> None:
         """Answers chunk by chunk until the caller closes or half-closes."""
         while True:
-            request: Any = await context.read()
+            request = await self._read(context, call)
             if request is grpc.aio.EOF:
                 return
             kind = request.WhichOneof("message")
@@ -106,6 +119,15 @@ class StreamServicer(StreamServiceServicer):
                     f"a message is {kind or 'empty'} in an open stream; send chunk or close",
                     reason="CHUNK_EXPECTED",
                 )
+
+    async def _read(self, context: _Context, call: _Call) -> Any:
+        """The next message, or EOF."""
+        if self._cutting:
+            raise stopping()
+        call.reading = True
+        request = await context.read()
+        call.reading = False
+        return request
 
     async def _answer(self, stream: LiveStream, chunk: wire.Chunk) -> wire.ServerMessage:
         dtype = _DTYPES.get(chunk.dtype, str(chunk.dtype))
