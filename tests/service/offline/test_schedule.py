@@ -1,0 +1,47 @@
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.offline.schedule import deal
+
+lengths_of_sequences = st.lists(st.integers(1, 200), min_size=1, max_size=40)
+
+
+def occupancy(lengths, lanes):
+    """Which sequence stands where, as the runs tell it: a list a tick, a lane an item."""
+    ticks, standing = [], {}
+    for run in deal(np.array(lengths), lanes).runs():
+        standing |= zip(run.entered.tolist(), run.entering.tolist(), strict=True)
+        ticks += [[standing[lane] for lane in range(run.lanes)]] * run.ticks
+    return ticks
+
+
+@given(lengths=lengths_of_sequences, lanes=st.integers(1, 9))
+def test_every_sequence_takes_its_steps_in_one_lane_without_a_pause(lengths, lanes):
+    ticks = occupancy(lengths, lanes)
+
+    for sequence, length in enumerate(lengths):
+        seen = [(t, tick.index(sequence)) for t, tick in enumerate(ticks) if sequence in tick]
+        begin, lane = seen[0]
+        assert seen == [(begin + step, lane) for step in range(length)]
+
+
+@given(lengths=lengths_of_sequences, lanes=st.integers(1, 9))
+def test_steps_are_as_wide_as_they_can_be(lengths, lanes):
+    ticks = occupancy(lengths, lanes)
+    widths = [len(tick) for tick in ticks]
+
+    assert widths == sorted(widths, reverse=True)
+    assert widths[0] == min(lanes, len(lengths))
+    # While a sequence waits, every lane is occupied.
+    begins = deal(np.array(lengths), lanes).begin
+    assert all(width == lanes for width in widths[: begins.max()])
+
+
+@given(lengths=lengths_of_sequences, lanes=st.integers(1, 9))
+def test_no_run_is_so_long_that_progress_would_stand_still(lengths, lanes):
+    assert all(1 <= run.ticks <= 64 for run in deal(np.array(lengths), lanes).runs())
+
+
+def test_the_longest_goes_first():
+    assert deal(np.array([1] * 50 + [50]), 2).loads.tolist() == [50, 50]

@@ -1,0 +1,74 @@
+"""Files that can't be read."""
+
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+
+def test_no_file(job, refusal):
+    assert refusal(job) == "steps.parquet: no such file; give the path of a file of steps"
+
+
+def test_an_unknown_ending(job, refusal, save):
+    job = replace(job, input=save("", "steps.xlsx"))
+
+    assert refusal(job) == (
+        "steps.xlsx: ends in '.xlsx'; give a file that ends in .parquet or .csv"
+    )
+
+
+def test_a_truncated_parquet(job, refusal, steps, save):
+    path = save(steps())
+    path.write_bytes(path.read_bytes()[:-9])
+
+    message = refusal(job)
+    assert message.startswith("steps.parquet: can't be read as Parquet: ")
+    assert message.endswith("; write it again")
+
+
+def test_a_parquet_that_is_damaged_inside(job, refusal, steps, save):
+    path = save(pa.concat_tables([steps(feature_1=np.random.default_rng(1).normal(size=8))] * 99))
+    data = bytearray(path.read_bytes())
+    place = parquet.read_metadata(path).row_group(0).column(3).data_page_offset
+    data[place : place + 100] = bytes(100)
+    path.write_bytes(data)
+
+    assert refusal(job).startswith("steps.parquet: can't be read as Parquet: ")
+
+
+def test_a_csv_with_a_word_for_a_number(job, refusal, steps, save):
+    rows = save(steps(), "steps.csv").read_text().splitlines()
+    rows[4] = rows[4].rpartition(",")[0] + ",warm"
+    job = replace(job, input=save("\n".join(rows), "steps.csv"))
+
+    assert refusal(job) == (
+        "steps.csv: can't be read as CSV: In column 'feature_2': line 5: CSV conversion error to "
+        "double: invalid value 'warm'; write it again"
+    )
+
+
+def test_a_csv_with_a_short_line(job, refusal, steps, save):
+    text = save(steps(), "steps.csv").read_text()
+    job = replace(job, input=save(f"{text}a,10\n", "steps.csv"))
+
+    assert "CSV parse error: line 10: Expected 5 columns, got 2" in refusal(job)
+
+
+def test_a_csv_with_a_missing_number(job, refusal, steps, save):
+    job = replace(job, input=save(steps(feature_0=[1, 2, None, 4, 5, 6, 7, 8]), "steps.csv"))
+
+    assert "row 2 (the first is 0), column 'feature_0', entity 'a': is missing" in refusal(job)
+
+
+def test_a_csv_with_a_missing_entity(job, refusal, steps, save):
+    job = replace(job, input=save(steps(device=[*"ab", None, *"cabba"]), "steps.csv"))
+
+    assert "row 2 (the first is 0), column 'device', entity None: is missing" in refusal(job)
+
+
+@pytest.mark.parametrize(("text", "wrong"), [("", "Empty CSV file"), ("device,second\n", "no col")])
+def test_a_csv_of_nothing(job, refusal, save, text, wrong):
+    assert wrong in refusal(replace(job, input=save(text, "steps.csv")))
