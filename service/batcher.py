@@ -12,29 +12,16 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.arena import Arena, Float32, Slot
+from service.engine import StepEngine
 from service.errors import ModelFault, ServiceError, stopping
 from service.metrics import ModelMetrics
 
 _log = logging.getLogger(__name__)
-
-
-class StepEngine(Protocol):
-    """What the tick needs of an engine; a test's engine computes something that it can predict."""
-
-    max_batch: int
-    inputs: Float32
-    states: Float32
-    outputs: Float32
-    next_states: Float32
-
-    def step(self, rows: int) -> None:
-        """Advances the first `rows` rows from inputs and states to outputs and next_states."""
 
 
 class _Job:

@@ -9,7 +9,7 @@ import contextlib
 import logging
 import os
 import re
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,27 @@ _CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 # TF32 keeps 10 bits of a float32's 23.
 _CUDA_OPTIONS = {"use_tf32": "0"}
 _FATAL_ONLY = 4
+
+
+class StepEngine(Protocol):
+    """What the tick and the lanes need of an engine.
+
+    A Protocol, so that a test's engine can compute something that the test can predict.
+
+    Attributes:
+        max_batch: rows of each buffer.
+        inputs, states: (max_batch, width), written before a step.
+        outputs, next_states: (max_batch, width), read after a step.
+    """
+
+    max_batch: int
+    inputs: NDArray[np.float32]
+    states: NDArray[np.float32]
+    outputs: NDArray[np.float32]
+    next_states: NDArray[np.float32]
+
+    def step(self, rows: int) -> None:
+        """Advances the first `rows` rows from inputs and states to outputs and next_states."""
 
 
 class Engine:

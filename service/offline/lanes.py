@@ -5,27 +5,14 @@ is the schedule's to say. Knows nothing of files.
 """
 
 from collections.abc import Callable
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.arena import Float32
+from service.engine import StepEngine
 from service.offline import schedule
 from service.offline.sequences import Sequences
-
-
-class StepEngine(Protocol):
-    """What lanes need of an engine; its buffers are (max_batch, width)."""
-
-    max_batch: int
-    inputs: Float32
-    states: Float32
-    outputs: Float32
-    next_states: Float32
-
-    def step(self, rows: int) -> None:
-        """Advances the first `rows` rows from inputs and states to outputs and next_states."""
 
 
 def run(
