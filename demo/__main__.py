@@ -18,11 +18,11 @@ from demo.live import LiveRun, stream_all
 from demo.tails import Columns, Tails, read_outputs, read_tails
 from demo.verdict import judge, table
 from training.checkpoint import load_trained
+from training.config_file import read_config
+from training.errors import TrainingError
 from training.reference import Array, Network, forward
 
 _CONFIG = Path("training/configs/activity.toml")
-_MODEL = "activity"
-_COLUMNS = Columns(entity="recording", order="packet", target="exercise")
 _DESCRIPTION = """\
 Fetches 140 smartwatch recordings, trains a GRU on their first 70%, exports and proves it, serves
 it, streams all 140 held-out tails at once, scores the same tails in a batch, and compares. Exits
@@ -40,45 +40,53 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description=_DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--out", type=Path, default=Path("runs/demo"), help="(runs/demo)")
-    out: Path = parser.parse_args(arguments).out
+    parser.add_argument("--out", type=Path, default=Path("runs/demo"), help="folder (%(default)s)")
+    parser.add_argument(
+        "--config", type=Path, default=_CONFIG, help="of the training (%(default)s)"
+    )
+    options = parser.parse_args(arguments)
     started = time.perf_counter()
     try:
-        held = _demo(out)
-    except DemoError as error:
+        held = _demo(options.config, options.out)
+    except (DemoError, TrainingError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(f"\n{out}/ holds the model, the curves and the tables; {_minutes(started)} in all")
+    print(
+        f"\n{options.out}/ holds the model, the curves and the tables; {_minutes(started)} in all"
+    )
     return 0 if held else 1
 
 
-def _demo(out: Path) -> bool:
+def _demo(config_path: Path, out: Path) -> bool:
     """Runs every step; True where every figure holds."""
+    config = read_config(config_path)
+    columns = Columns(config.data.entity, config.data.order, config.data.target)
     model = out / "model.onnx"
     tails_path, scored_path = out / "tails.parquet", out / "scored.parquet"
-    run("1. fetch the recordings and convert them, once", "training", "data", "watch")
-    run("2. train", "training", "fit", "--config", _CONFIG, "--out", out, "--force")
+    if config.data.builtin == "watch":
+        words = ("training", "data", "watch", "--out", config.data.path)
+        run("1. fetch the recordings and convert them, once", *words)
+    run("2. train", "training", "fit", "--config", config_path, "--out", out, "--force")
     run("3. export and prove", "export", "--run", out, "--out", model)
     run("   the held-out tails", "training", "data", "tails", "--run", out, "--out", tails_path)
 
-    network = load_trained(out)
-    features = tuple(channel.name for channel in network.features)
-    tails = read_tails(tails_path, _COLUMNS, features)
-    live = _stream(out, model, tails)
+    trained = load_trained(out)
+    tails = read_tails(tails_path, columns, tuple(channel.name for channel in trained.features))
+    live = _stream(out, model, config.name, tails)
     run(
         "5. score the same tails in a batch",
         *("service", "score", "--model", model, "--input", tails_path, "--output", scored_path),
-        *("--entity", _COLUMNS.entity, "--order", _COLUMNS.order),
+        *("--entity", columns.entity, "--order", columns.order),
     )
-    scored = read_outputs(scored_path, _COLUMNS, live.labels)
-    figures = judge(tails, live, scored, _reference(network.network, tails))
+    scored = read_outputs(scored_path, columns, live.labels)
+    figures = judge(tails, live, scored, _reference(trained.network, tails))
     print(f"\n== 6. the verdict\n\n{table(figures)}")
     return all(figure.holds is not False for figure in figures)
 
 
-def _stream(out: Path, model: Path, tails: Tails) -> LiveRun:
+def _stream(out: Path, model: Path, name: str, tails: Tails) -> LiveRun:
     repository = out / "models"
-    version = repository / _MODEL / "1"
+    version = repository / name / "1"
     version.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(model, version / "model.onnx")
     with server(
@@ -86,7 +94,7 @@ def _stream(out: Path, model: Path, tails: Tails) -> LiveRun:
         *("service", "serve", "--model-repository", repository),
         *("--port", 0, "--metrics-port", 0),
     ) as target:
-        return stream_all(target, _MODEL, tails)
+        return stream_all(target, name, tails)
 
 
 def _reference(network: Network, tails: Tails) -> dict[str, Array]:

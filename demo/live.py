@@ -11,8 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from statewise_client.aio import Client
+from statewise_client.errors import StatewiseError
 from tqdm import tqdm
 
+from demo.commands import DemoError
 from demo.tails import Float32, Tails
 
 
@@ -34,8 +36,17 @@ class LiveRun:
 
 
 def stream_all(target: str, model: str, tails: Tails) -> LiveRun:
-    """Streams every tail at the same time, each through a stream of its own."""
-    return asyncio.run(_stream_all(target, model, tails))
+    """Streams every tail at the same time, each through a stream of its own.
+
+    Raises:
+        DemoError: a stream failed.
+    """
+    try:
+        return asyncio.run(_stream_all(target, model, tails))
+    except* StatewiseError as failed:
+        raise DemoError(
+            f"{len(failed.exceptions)} streams failed: {failed.exceptions[0]}"
+        ) from None
 
 
 async def _stream_all(target: str, model: str, tails: Tails) -> LiveRun:

@@ -44,7 +44,9 @@ def judge(
     streamed = accuracy(tails, live.outputs, live.labels)
     offline = accuracy(tails, scored, live.labels)
     different = differing(live.outputs, scored)
-    worst = max(float(np.abs(live.outputs[name] - reference[name]).max()) for name in reference)
+    # NumPy's max, since Python's may pass over a NaN.
+    errors = [np.abs(live.outputs[name] - reference[name]).max() for name in reference]
+    worst = float(np.max(errors))
     p50, p99 = np.percentile(live.latencies, [50, 99]) * 1e3
     return [
         Figure("streams at once", f"{len(live.outputs)}"),
