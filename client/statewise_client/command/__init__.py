@@ -1,0 +1,1 @@
+"""The command `statewise`: what it reads, what it prints."""

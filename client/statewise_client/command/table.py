@@ -1,0 +1,118 @@
+"""A table with a recording in it.
+
+Owns the picking of a model's features out of named columns, and of one recording out of many. Knows
+nothing of file formats: rows in, steps out.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from statewise_client.errors import InputError
+
+
+class Row(NamedTuple):
+    """A row of a table.
+
+    Attributes:
+        place: where it stands, for people: "line 7".
+        cells: one a column.
+    """
+
+    place: str
+    cells: Sequence[Any]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows under named columns.
+
+    Attributes:
+        source: what it was read from, for messages.
+        columns: their names.
+        rows: reads on as it is iterated.
+    """
+
+    source: str
+    columns: tuple[str, ...]
+    rows: Iterator[Row]
+
+
+@dataclass(frozen=True)
+class Entity:
+    """Which rows of a table are the recording: those whose `column` has `value`."""
+
+    column: str
+    value: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The entity that COLUMN=VALUE names.
+
+        Raises:
+            InputError: it names none.
+        """
+        column, equals, value = text.partition("=")
+        if not (column and equals and value):
+            raise InputError(f"--entity {text}: write COLUMN=VALUE, such as recording=17")
+        return cls(column, value)
+
+
+def steps(
+    table: Table, features: Sequence[str], entity: Entity | None
+) -> Iterator[NDArray[np.float64]]:
+    """The table's steps, each (features,), in the order of its rows.
+
+    Raises:
+        InputError: a column is missing or there twice, at once; a cell is no finite number, when
+            its row is reached.
+    """
+    places = [_place(table, feature) for feature in features]
+    if entity is None:
+        return _numbers(table, table.rows, places)
+    key = _place(table, entity.column)
+    chosen = (row for row in table.rows if str(row.cells[key]) == entity.value)
+    return _numbers(table, chosen, places)
+
+
+def unused(table: Table, features: Sequence[str], entity: Entity | None) -> tuple[str, ...]:
+    """The columns that are neither features nor the entity's."""
+    used = {*features, entity.column if entity else None}
+    return tuple(column for column in table.columns if column not in used)
+
+
+def _place(table: Table, column: str) -> int:
+    count = table.columns.count(column)
+    if count == 1:
+        return table.columns.index(column)
+    if count:
+        raise InputError(f"{table.source}: column {column!r} is there {count} times; keep one")
+    nearest = get_close_matches(column, table.columns, n=1, cutoff=0)
+    hint = f"the nearest is {nearest[0]!r}" if nearest else "it has no columns at all"
+    raise InputError(f"{table.source}: there is no column {column!r}; {hint}")
+
+
+def _numbers(
+    table: Table, rows: Iterator[Row], places: Sequence[int]
+) -> Iterator[NDArray[np.float64]]:
+    for row in rows:
+        yield np.array([_number(table, row, place) for place in places])
+
+
+def _number(table: Table, row: Row, place: int) -> float:
+    cell = row.cells[place]
+    try:
+        number = float(cell)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise InputError(
+            f"{table.source}, {row.place}: column {table.columns[place]!r} is {cell!r}; write a "
+            "finite number"
+        )
+    return number

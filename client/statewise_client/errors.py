@@ -1,0 +1,104 @@
+"""What can go wrong between a caller and a server, in words that name no transport.
+
+    StatewiseError
+    ├── ConnectionFailed     no server answers at the target
+    ├── StreamEnded          a server answered, and the call is over
+    │   ├── StreamRefused    before the stream was open: an unknown model, a full server
+    │   └── StreamFailed     while it was open: the server stopped, the network broke
+    ├── ProtocolError        a server's answer is not the protocol's; the stream is over
+    ├── ChunkRefused         one chunk was not taken; the stream goes on as it was
+    ├── StreamMisused        a call that the stream can't serve now: it is over, or has answers due
+    └── InputError           a mistake in an argument, a command or a file on this machine
+
+Knows nothing of gRPC; `status` makes the errors out of its statuses.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class StatewiseError(Exception):
+    """An expected failure; its text is one line: the field, the value, the remedy."""
+
+
+class ConnectionFailed(StatewiseError):
+    """No server answers at the target."""
+
+
+class StreamEnded(StatewiseError):
+    """The call is over with a status.
+
+    Attributes:
+        code: a gRPC status name such as "NOT_FOUND".
+        message: one line for people.
+        reason: an upper-case word for programs such as "MODEL_NOT_FOUND"; empty where the
+            server, or whatever stands before it, gave none.
+        metadata: the values in the message, for programs.
+        retry_after: seconds after which another try makes sense; None where none was named.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        reason: str = "",
+        metadata: Mapping[str, str] | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+        self.reason = reason
+        self.metadata = dict(metadata or {})
+        self.retry_after = retry_after
+
+
+class StreamRefused(StreamEnded):
+    """The server did not open the stream."""
+
+
+class StreamFailed(StreamEnded):
+    """An open stream was ended by the server or the network; its state is gone."""
+
+
+class ProtocolError(StatewiseError):
+    """The server answered what the protocol does not allow."""
+
+
+class ChunkRefused(StatewiseError):
+    """A chunk was not taken, by the check before sending or by the server; the stream goes on.
+
+    Attributes:
+        sequence: the number that the chunk had, or would have had.
+        reason: an upper-case word for programs, such as "NON_FINITE_INPUT".
+        message: one line for people.
+        metadata: the values in the message, for programs.
+        outputs: outputs of the steps that were taken before the refused part, (steps, outputs),
+            where a chunk was so long that it was sent in parts; else None.
+    """
+
+    def __init__(
+        self,
+        sequence: int,
+        reason: str,
+        message: str,
+        metadata: Mapping[str, str] | None = None,
+        outputs: NDArray[np.float32] | None = None,
+    ) -> None:
+        super().__init__(f"chunk {sequence} is refused: {message}")
+        self.sequence = sequence
+        self.reason = reason
+        self.message = message
+        self.metadata = dict(metadata or {})
+        self.outputs = outputs
+
+
+class StreamMisused(StatewiseError):
+    """A call that the stream can't serve now: it is over, or it still owes answers."""
+
+
+class InputError(StatewiseError):
+    """A mistake in an argument, a command or a file on this machine."""
