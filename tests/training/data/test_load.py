@@ -1,0 +1,154 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+from training.config import DataConfig
+from training.data.load import load_dataset
+from training.errors import DataError
+from training.trained import Channel
+
+# Rows of two entities mixed, each in its own order.
+CSV = """who,when,b_x,a_y,a_x,kind
+007,1,10,20,30,up
+x,5,11,21,31,down
+007,2,12,22,32,down
+x,6.5,13,23,33,up
+007,9,14,1e2,-.5,up
+"""
+
+
+def config_for(path: Path) -> DataConfig:
+    features = {"a_*": "g", "b_x": ""}
+    return DataConfig(str(path), "who", "when", "kind", features)
+
+
+def load_csv(tmp_path: Path, text: str):
+    path = tmp_path / "t.csv"
+    path.write_text(text)
+    return load_dataset(config_for(path))
+
+
+def test_csv(tmp_path: Path) -> None:
+    dataset = load_csv(tmp_path, CSV)
+    assert dataset.features == (Channel("a_y", "g"), Channel("a_x", "g"), Channel("b_x", ""))
+    assert dataset.labels == ("down", "up")
+    first, second = dataset.sequences
+    assert (first.entity, second.entity) == ("007", "x")
+    assert first.features.dtype == np.float32
+    assert first.features.tolist() == [[20, 30, 10], [22, 32, 12], [100, -0.5, 14]]
+    assert first.targets.tolist() == [1, 0, 1]
+    assert first.order.tolist() == [1, 2, 9]
+    assert second.order.tolist() == [5, 6.5]
+
+
+def test_parquet_gives_the_same_as_csv(tmp_path: Path) -> None:
+    from_csv = load_csv(tmp_path, CSV)
+    path = tmp_path / "t.parquet"
+    columns = {
+        "kind": pa.array(["up", "down", "down", "up", "up"]).dictionary_encode(),
+        "who": ["007", "x", "007", "x", "007"],
+        "when": [1, 5, 2, 6.5, 9],
+        "a_y": pa.array([20, 21, 22, 23, 100], pa.int16()),
+        "a_x": pa.array([30, 31, 32, 33, -0.5], pa.float32()),
+        "b_x": [10.0, 11.0, 12.0, 13.0, 14.0],
+    }
+    pa.parquet.write_table(pa.table(columns), path)
+    assert load_dataset(config_for(path)).digest == from_csv.digest
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("30", "31"), ("007,1,10,20,30,up", "007,1,10,20,30,down"), ("\nx,", "\ny,")]
+)
+def test_the_digest_covers_values_targets_and_entities(tmp_path: Path, old: str, new: str) -> None:
+    assert load_csv(tmp_path, CSV).digest != load_csv(tmp_path, CSV.replace(old, new)).digest
+
+
+def test_times_order_rows(tmp_path: Path) -> None:
+    times = {",1,": ",2026-01-01 00:00:01,", ",2,": ",2026-01-01 00:00:02,", ",9,": ",2027-01-01,"}
+    text = CSV.replace("x,5,", "x,2026-01-01,").replace("6.5", "2026-01-02")
+    for number, time in times.items():
+        text = text.replace(number, time)
+    order = load_csv(tmp_path, text).sequences[0].order
+    assert order[2] - order[0] > np.timedelta64(364, "D")
+
+
+def test_whole_numbers_are_classes(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    columns = {"who": ["a"] * 3, "when": [1, 2, 3], "a_x": [1.0, 2.0, 3.0], "kind": [10, 9, 10]}
+    pa.parquet.write_table(pa.table(columns), path)
+    dataset = load_dataset(replace(config_for(path), features={"a_x": ""}))
+    assert dataset.labels == ("9", "10")
+    assert dataset.sequences[0].targets.tolist() == [1, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("b_x", "bx", "there is no column 'b_x'; did you mean 'bx'?"),
+        ("kind", "class", "there is no column 'kind'; there are who, when"),
+        ("who", "entity", "there is no column 'who'"),
+        ("a_x", "a_y", "column 'a_y' is there twice; rename one of them"),
+        (",32,", ",abc,", "column 'a_x', row 3 (who 007): 'abc' is not a number; correct it"),
+        (",32,", ",,", "column 'a_x', row 3 (who 007): the cell is empty; fill it in or remove"),
+        (",33,", ",nan,", "column 'a_x', row 4 (who x): nan is not a finite number"),
+        (",33,", ",-inf,", "column 'a_x', row 4 (who x): -inf is not a finite number"),
+        (",33,", ",1e39,", "column 'a_x', row 4 (who x): 1e+39 does not fit a 32-bit float"),
+        ("007,2,", "007,1,", "column 'when', row 3 (who 007): 1.0 is there twice; keep one of"),
+        ("007,9,", "007,1.5,", "row 5 (who 007): 1.5 comes after 2.0; sort the rows by 'when'"),
+        ("007,9,", "007,late,", "column 'when', row 5 (who 007): 'late' is not a number"),
+        ("x,5,11", ",5,11", "column 'who', row 2: the cell is empty"),
+        ("33,up", "33,", "column 'kind', row 4 (who x): the cell is empty"),
+        ("down", "up", "target column 'kind' holds a single class, 'up'; a classifier needs at"),
+        ("33,up", "33,up,7", "damaged .csv file: CSV parse error"),
+    ],
+)
+def test_faults_say_where_and_what(tmp_path: Path, old: str, new: str, message: str) -> None:
+    with pytest.raises(DataError) as raised:
+        load_csv(tmp_path, CSV.replace(old, new))
+    assert message in str(raised.value)
+    assert str(raised.value).startswith(f"{tmp_path / 't.csv'}: ")
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("t.csv", b"", "damaged .csv file: Empty CSV file"),
+        ("t.csv", CSV.partition("\n")[0].encode() + b"\n", "the table has no rows"),
+        ("t.parquet", b"PAR1 but not really", "damaged .parquet file"),
+        ("t.xlsx", b"", "not a table that can be read; give a .parquet or .csv file"),
+        ("t.csv", None, "there is no such file; check data.path"),
+    ],
+)
+def test_files_that_are_no_tables(tmp_path: Path, name: str, content, message: str) -> None:
+    path = tmp_path / name
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(DataError) as raised:
+        load_dataset(config_for(path))
+    assert str(raised.value).startswith(f"{path}: {message}")
+
+
+def test_a_parquet_column_of_another_kind_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    good = {"who": ["a", "a"], "when": [1, 2], "a_x": [1.0, 2.0], "kind": ["u", "d"]}
+    config = replace(config_for(path), features={"a_x": ""})
+    for column, values, message in [
+        ("a_x", [[1.0], [2.0]], "column 'a_x' holds list<.*>, not numbers"),
+        ("kind", [0.5, 0.7], "target column 'kind' holds double; classes have to be text or"),
+        ("a_x", [1.0, None], r"column 'a_x', row 2 \(who a\): the cell is empty"),
+    ]:
+        pa.parquet.write_table(pa.table(good | {column: values}), path)
+        with pytest.raises(DataError, match=message):
+            load_dataset(config)
+
+
+def test_a_target_is_no_input(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(CSV)
+    with pytest.raises(DataError, match=r"column 'who' is data\.entity, and can't be an input"):
+        load_dataset(replace(config_for(path), features={"*": ""}))

@@ -1,0 +1,39 @@
+import numpy as np
+import pytest
+import torch
+
+from training.convert import to_reference
+from training.data.sequences import Sequence
+from training.evaluate import evaluate
+from training.network import RecurrentNetwork, Shape, initialise
+from training.reference import forward
+
+
+def test_every_step_counts_from_a_cold_start() -> None:
+    draw = np.random.default_rng(8)
+    network = RecurrentNetwork(Shape(2, 3, 5, 1, reset_after=False, bias=True))
+    initialise(network, torch.Generator().manual_seed(4))
+    # More sequences than are computed at a time, of lengths 1 to 9.
+    sequences = tuple(
+        Sequence(
+            str(index),
+            np.arange(index % 9 + 1),
+            draw.normal(size=(index % 9 + 1, 2)).astype(np.float32),
+            draw.integers(0, 3, size=index % 9 + 1),
+        )
+        for index in range(300)
+    )
+
+    evaluation = evaluate(network, sequences)
+
+    confusion, loss = np.zeros((3, 3), np.int64), 0.0
+    reference = to_reference(network, "softmax")
+    for sequence in sequences:
+        outputs = forward(reference, sequence.features[:, None].astype(np.float64)).outputs[:, 0]
+        for answer, target in zip(outputs, sequence.targets, strict=True):
+            confusion[target, answer.argmax()] += 1
+            loss -= np.log(answer[target])
+    assert np.array_equal(evaluation.confusion, confusion)
+    assert evaluation.steps == confusion.sum()
+    assert evaluation.loss == pytest.approx(loss / confusion.sum(), rel=1e-5)
+    assert evaluation.accuracy_percent == pytest.approx(100 * np.trace(confusion) / confusion.sum())

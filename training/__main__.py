@@ -1,0 +1,150 @@
+"""The command `python -m training`.
+
+Owns arguments, exit codes and what is printed. Every command's work is in a module of its own,
+imported only when the command runs, so that `--help` does not wait for torch.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from training.config_file import read_config
+from training.errors import ConfigError, TrainingError
+from training.run_folder import RunFolder
+
+_TRAINING = """\
+Fits GRUs on sequences from tables, and fetches the built-in data.
+
+example:
+  python -m training fit --config training/configs/activity.toml --out runs/activity
+"""
+_FIT = """\
+Fits a GRU on sequences with back-propagation through time, tests it on the end of every sequence,
+and leaves checkpoints, figures and pictures in a run folder.
+
+example:
+  python -m training fit --config training/configs/activity.toml --out runs/activity
+"""
+_WATCH = """\
+Fetches 140 smartwatch recordings of shoulder exercises with pip, checks their hash, and converts
+them to Parquet, once. A row is a packet of 5 samples x 6 channels, a tenth of a second.
+
+example:
+  python -m training data watch --out data/watch.parquet
+"""
+_TAILS = """\
+Writes the steps that a run was tested on, the end of every sequence, with the true classes: what to
+stream to a service to see the same accuracy there.
+
+example:
+  python -m training data tails --run runs/activity --out tails.parquet
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command.
+
+    Returns:
+        0; 2 where the user has to change something; 130 where the user stopped it.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        options.run_command(options)
+    except (TrainingError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("error: interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m training",
+        description=_TRAINING,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_fit(commands)
+    data = _add(commands, "data", "fetch and write data sets", f"{_WATCH}\n{_TAILS}")
+    kinds = data.add_subparsers(required=True, metavar="WHAT")
+    watch = _add(kinds, "watch", "fetch and convert the built-in activity set", _WATCH)
+    watch.add_argument(
+        "--out", type=Path, default=Path("data/watch.parquet"), metavar="FILE", help="(%(default)s)"
+    )
+    watch.set_defaults(run_command=_watch)
+    tails = _add(kinds, "tails", "write the steps that a run was tested on", _TAILS)
+    tails.add_argument("--run", type=Path, required=True, metavar="FOLDER", help="a finished run")
+    tails.add_argument("--out", type=Path, required=True, metavar="FILE", help="a .parquet file")
+    tails.set_defaults(run_command=_tails)
+    return parser
+
+
+def _add_fit(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    fit = _add(commands, "fit", "fit a network", _FIT)
+    fit.add_argument(
+        "--config", type=Path, required=True, metavar="FILE.toml", help="see docs/training.md"
+    )
+    fit.add_argument(
+        "--out", type=Path, required=True, metavar="FOLDER", help="the run, such as runs/activity"
+    )
+    fit.add_argument("--seed", type=int, metavar="N", help="instead of the configuration's")
+    fit.add_argument(
+        "--threads", type=int, default=1, metavar="N", help="processor threads (%(default)s)"
+    )
+    fit.add_argument("--force", action="store_true", help="replace a finished run in FOLDER")
+    fit.set_defaults(run_command=_fit)
+
+
+def _add(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    name: str,
+    summary: str,
+    description: str,
+) -> argparse.ArgumentParser:
+    return commands.add_parser(
+        name,
+        help=summary,
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def _fit(options: argparse.Namespace) -> None:
+    config = read_config(options.config)
+    if options.seed is not None:
+        config = replace(config, seed=options.seed)
+    if options.threads < 1:
+        raise ConfigError(f"--threads {options.threads} must be at least 1")
+    import torch
+
+    from training.fit import fit
+
+    torch.set_num_threads(options.threads)
+    metrics = fit(config, RunFolder(options.out), force=options.force)
+    print(
+        f"{options.out}: {metrics['test_accuracy_percent']:.2f}% of "
+        f"{metrics['test_length_steps']:,.0f} test steps right, from a cold start; "
+        f"{metrics['fit_time_seconds']:.0f} s"
+    )
+
+
+def _watch(options: argparse.Namespace) -> None:
+    from training.data.watch import ensure_watch
+
+    made = ensure_watch(options.out)
+    print(f"{options.out}: {'fetched and converted' if made else 'is there already'}")
+
+
+def _tails(options: argparse.Namespace) -> None:
+    from training.tails import write_tails
+
+    rows = write_tails(RunFolder(options.run), options.out)
+    print(f"{options.out}: {rows:,} steps")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

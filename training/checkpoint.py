@@ -1,0 +1,130 @@
+"""Fitted weights on disk, with all that is needed to use them.
+
+Owns the checkpoint's format. A checkpoint is written whole or not at all, and is read without
+running any code that a foreign file may carry.
+"""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from training.convert import to_reference
+from training.errors import CheckpointError
+from training.files import replacing
+from training.network import RecurrentNetwork, Shape
+from training.objective import ACTIVATION
+from training.run_folder import RunFolder
+from training.trained import Channel, TrainedModel
+
+_FORMAT = "statewise.checkpoint"
+_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A fitted network and where it came from.
+
+    Attributes:
+        name: the model's name.
+        shape: which weights there are.
+        weights: by name, float32.
+        features: the input's channels, in column order.
+        labels: the classes, in index order.
+        steps_per_second: of real time; 0 where steps are not tied to time.
+        data_digest: "sha256:<hex>" of the data set.
+        config: the configuration, as TOML.
+        metrics: figures by name, each name ending in its unit.
+        versions: library name to version.
+    """
+
+    name: str
+    shape: Shape
+    weights: dict[str, Tensor]
+    features: tuple[Channel, ...]
+    labels: tuple[str, ...]
+    steps_per_second: float
+    data_digest: str
+    config: str
+    metrics: dict[str, float]
+    versions: dict[str, str]
+
+    def network(self) -> RecurrentNetwork:
+        """The fitted network.
+
+        Raises:
+            RuntimeError: the weights are not those of the shape.
+        """
+        network = RecurrentNetwork(self.shape)
+        network.load_state_dict(self.weights)
+        return network
+
+
+def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Writes a checkpoint; until it is wholly on disk, the one before it stays."""
+    content = asdict(checkpoint) | {"format": _FORMAT, "version": _VERSION}
+    with replacing(path) as temporary:
+        torch.save(content, temporary)
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Reads a checkpoint.
+
+    Raises:
+        CheckpointError: it is missing, damaged, or not one of ours.
+    """
+    if not path.is_file():
+        raise CheckpointError(
+            f"{path}: there is no checkpoint; fit one with "
+            f"`python -m training fit --config FILE.toml --out {path.parent}`"
+        )
+    content = _read(path)
+    if not isinstance(content, dict) or content.pop("format", None) != _FORMAT:
+        raise CheckpointError(f"{path}: not a Statewise checkpoint; give a run of `training fit`")
+    version = content.pop("version", None)
+    if version != _VERSION:
+        raise CheckpointError(
+            f"{path}: checkpoint version {version}, this program reads {_VERSION}; fit again"
+        )
+    try:
+        content["shape"] = Shape(**content["shape"])
+        content["features"] = tuple(Channel(**channel) for channel in content["features"])
+        checkpoint = Checkpoint(**content)
+        checkpoint.network()
+    except (KeyError, TypeError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(f"{path}: damaged checkpoint: {reason}; fit again") from None
+    return checkpoint
+
+
+def load_trained(run: Path) -> TrainedModel:
+    """Reads a run's best checkpoint as what an export needs.
+
+    Args:
+        run: the run's folder, such as runs/activity.
+
+    Raises:
+        CheckpointError: the checkpoint is missing, damaged, or not one of ours.
+    """
+    checkpoint = load_checkpoint(RunFolder(run).best)
+    return TrainedModel(
+        name=checkpoint.name,
+        network=to_reference(checkpoint.network(), ACTIVATION),
+        features=checkpoint.features,
+        outputs=tuple(Channel(label) for label in checkpoint.labels),
+        steps_per_second=checkpoint.steps_per_second,
+        data_digest=checkpoint.data_digest,
+        config=checkpoint.config,
+        metrics=checkpoint.metrics,
+        versions=checkpoint.versions,
+    )
+
+
+def _read(path: Path) -> Any:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged file can make the reader stumble in any way
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise CheckpointError(f"{path}: damaged or foreign checkpoint: {reason}") from None

@@ -1,0 +1,169 @@
+"""The settings of a training run: names, units, defaults and ranges.
+
+Owns what a configuration may say. Knows nothing of files; `config_file` reads and writes TOML.
+"""
+
+import math
+import re
+from dataclasses import dataclass, field
+
+from training.errors import ConfigError
+
+BUILTIN_SETS = ("watch",)
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Where the sequences are and what their columns mean.
+
+    Attributes:
+        path: a .parquet or .csv file, relative to the working directory.
+        entity: the column that says which sequence a row belongs to.
+        order: the column that orders the rows of a sequence: numbers or times.
+        target: the column with the class of each step.
+        features: input columns with their units ("" for none). A name may be a pattern, such as
+            "accel_*"; channels stand in the order of this table, and within a pattern in that of
+            the file.
+        builtin: the built-in set that `path` is made from where it is missing; "" for a file of
+            one's own.
+    """
+
+    path: str
+    entity: str
+    order: str
+    target: str
+    features: dict[str, str]
+    builtin: str = ""
+
+    def __post_init__(self) -> None:
+        """Checks every range."""
+        for setting in ("path", "entity", "order", "target"):
+            value = getattr(self, setting)
+            _require(bool(value), f"data.{setting}", value, "must not be empty")
+        _require(bool(self.features), "data.features", self.features, "must name an input column")
+        known = ("", *BUILTIN_SETS)
+        _require(self.builtin in known, "data.builtin", self.builtin, f"must be one of {known}")
+
+
+@dataclass(frozen=True)
+class SplitConfig:
+    """How every sequence is cut in time: training, then validation, then test.
+
+    Attributes:
+        test_fraction: share of each sequence, at its end, that is only ever used for the test.
+        validation_fraction: share of the rest, at its end, that decides when to stop. 0.2 leaves
+            most for training, and is long enough to show more than the start from zero state.
+    """
+
+    test_fraction: float = 0.3
+    validation_fraction: float = 0.2
+
+    def __post_init__(self) -> None:
+        """Checks every range."""
+        for setting in ("test_fraction", "validation_fraction"):
+            value = getattr(self, setting)
+            _require(0 < value < 1, f"split.{setting}", value, "must lie between 0 and 1")
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """The form of the network.
+
+    Attributes:
+        hidden: width of each recurrent layer's state.
+        layers: number of recurrent layers.
+        reset_after: False is the cell of Cho et al. 2014; True is that of PyTorch and cuDNN, for
+            weights that have to go there.
+        bias: whether the recurrent layers have biases; the head always has.
+    """
+
+    hidden: int = 96
+    layers: int = 1
+    reset_after: bool = False
+    bias: bool = True
+
+    def __post_init__(self) -> None:
+        """Checks every range."""
+        for setting in ("hidden", "layers"):
+            value = getattr(self, setting)
+            _require(value >= 1, f"network.{setting}", value, "must be at least 1")
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How the network is fitted.
+
+    Attributes:
+        epochs: at most so many; the learning rate's schedule is laid over all of them.
+        batches_per_epoch: weight updates between two looks at the validation part.
+        lanes: crops in a batch.
+        crop_steps: length of a crop, and so of back-propagation through time, in steps. Every
+            crop starts from zero state, as a stream does.
+        learning_rate: of AdamW, at its highest.
+        warmup_fraction: share of all updates over which the learning rate rises from 0; after it,
+            it falls along a cosine.
+        weight_decay: of AdamW.
+        clip_norm: largest norm of the gradient of the mean loss of a real step.
+        patience_epochs: epochs without a better validation loss after which the fit stops.
+    """
+
+    epochs: int = 40
+    batches_per_epoch: int = 25
+    lanes: int = 64
+    crop_steps: int = 64
+    learning_rate: float = 4e-3
+    warmup_fraction: float = 0.05
+    weight_decay: float = 0.01
+    clip_norm: float = 1.0
+    patience_epochs: int = 10
+
+    def __post_init__(self) -> None:
+        """Checks every range."""
+        for setting in ("epochs", "batches_per_epoch", "lanes", "crop_steps", "patience_epochs"):
+            value = getattr(self, setting)
+            _require(value >= 1, f"training.{setting}", value, "must be at least 1")
+        for setting in ("learning_rate", "clip_norm"):
+            value = getattr(self, setting)
+            _require(0 < value < math.inf, f"training.{setting}", value, "must be above 0")
+        decay, warmup = self.weight_decay, self.warmup_fraction
+        _require(0 <= decay < math.inf, "training.weight_decay", decay, "must be at least 0")
+        _require(0 <= warmup < 1, "training.warmup_fraction", warmup, "must be from 0 to below 1")
+
+
+@dataclass(frozen=True)
+class Config:
+    """A training run.
+
+    Attributes:
+        name: the model's name, under which it is exported and served.
+        data: see DataConfig.
+        steps_per_second: of real time; 0 where steps are not tied to time.
+        seed: of the first weights and of all sampling; the same seed and the same number of
+            threads give the same weights, bit for bit, on the CPU.
+        split: see SplitConfig.
+        network: see NetworkConfig.
+        training: see TrainingConfig.
+    """
+
+    name: str
+    data: DataConfig
+    steps_per_second: float = 0.0
+    seed: int = 1
+    split: SplitConfig = field(default_factory=SplitConfig)
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+    def __post_init__(self) -> None:
+        """Checks every range."""
+        named = _NAME.fullmatch(self.name) is not None
+        remedy = "must be letters, digits, '.', '_' and '-', beginning with a letter or digit"
+        _require(named, "name", self.name, remedy)
+        rate = self.steps_per_second
+        _require(0 <= rate < math.inf, "steps_per_second", rate, "must be at least 0")
+        _require(0 <= self.seed < 2**63, "seed", self.seed, "must be from 0 to below 2^63")
+
+
+def _require(holds: bool, setting: str, value: object, remedy: str) -> None:
+    if not holds:
+        raise ConfigError(f"{setting} = {value!r} {remedy}")

@@ -1,0 +1,1 @@
+"""Sequences to train on: built-in sets, tables, splits and scaling."""

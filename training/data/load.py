@@ -1,0 +1,77 @@
+"""A configured data set, ready to be split.
+
+Owns the way from rows to sequences. Knows the columns' roles, not file formats.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.config import DataConfig
+from training.data.columns import read_classes, read_features, read_names, read_order
+from training.data.sequences import Dataset, Sequence
+from training.data.table import Table, read_table
+from training.data.watch import ensure_watch
+from training.errors import DataError
+from training.trained import Channel
+
+
+def load_dataset(config: DataConfig) -> Dataset:
+    """Reads all sequences of a table; a built-in set is fetched first where it is missing.
+
+    Rows of different entities may be mixed; those of one entity have to be in their order.
+
+    Raises:
+        DataError: the table can't be used as configured, or can't be fetched.
+    """
+    path = Path(config.path)
+    if config.builtin == "watch":
+        ensure_watch(path)
+    table = read_table(path, config.entity)
+    channels = _channels(table, config)
+    features = read_features(table, tuple(channel.name for channel in channels))
+    order = read_order(table, config.order)
+    labels, targets = read_classes(table, config.target)
+    sequences = []
+    for entity, rows in _rows_by_entity(read_names(table, config.entity)):
+        _check_order(table, config.order, order[rows], rows)
+        sequences.append(Sequence(entity, order[rows], features[rows], targets[rows]))
+    return Dataset(channels, labels, tuple(sequences))
+
+
+def _channels(table: Table, config: DataConfig) -> tuple[Channel, ...]:
+    """Input channels by the configured names and patterns, each column once."""
+    units: dict[str, str] = {}
+    for pattern, unit in config.features.items():
+        for name in table.matching(pattern):
+            units.setdefault(name, unit)
+    for role in ("entity", "order", "target"):
+        name = getattr(config, role)
+        if name in units:
+            raise DataError(
+                f"data.features: column '{name}' is data.{role}, and can't be an input too; "
+                "narrow the pattern"
+            )
+    return tuple(Channel(name, unit) for name, unit in units.items())
+
+
+def _rows_by_entity(entities: NDArray[Any]) -> list[tuple[str, NDArray[np.int64]]]:
+    """Each entity with its rows as they stand in the file; entities by first appearance."""
+    names, first, codes = np.unique(entities, return_index=True, return_inverse=True)
+    by_entity = np.argsort(codes, kind="stable")
+    groups = np.split(by_entity, np.cumsum(np.bincount(codes))[:-1])
+    return [(str(names[code]), groups[code]) for code in np.argsort(first)]
+
+
+def _check_order(table: Table, name: str, order: NDArray[Any], rows: NDArray[np.int64]) -> None:
+    """Refuses an order value that is not above the one before it, (steps,)."""
+    falling = order[1:] <= order[:-1]
+    if falling.any():
+        step = int(falling.argmax()) + 1
+        if order[step] == order[step - 1]:
+            problem = f"{order[step]} is there twice; keep one of the rows"
+        else:
+            problem = f"{order[step]} comes after {order[step - 1]}; sort the rows by '{name}'"
+        raise table.fault(name, int(rows[step]), problem)

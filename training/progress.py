@@ -1,0 +1,62 @@
+"""How far a fit is, for whoever watches.
+
+Owns the wording on standard error: a bar where that is a terminal, one line an epoch elsewhere.
+"""
+
+import sys
+import time
+from typing import Never
+
+from tqdm import tqdm
+
+from training.config import TrainingConfig
+from training.epoch import EpochFigures
+from training.trainer import Update
+
+
+class Progress:
+    """Shows a fit's updates and epochs."""
+
+    def __init__(self, config: TrainingConfig) -> None:
+        self._epochs = config.epochs
+        self._started = time.monotonic()
+        self._validation = ""
+        self._bar: tqdm[Never] | None = None
+        if sys.stderr.isatty():
+            updates = config.epochs * config.batches_per_epoch
+            self._bar = tqdm(total=updates, unit="update", desc="fit", dynamic_ncols=True)
+
+    def update(self, update: Update, seconds: float) -> None:
+        """Shows one update, which took so many seconds."""
+        if self._bar is not None:
+            loss, accuracy = update.loss / update.steps, 100.0 * update.right / update.steps
+            speed = update.steps / seconds
+            self._bar.set_postfix_str(
+                f"loss {loss:.3f}, {accuracy:.1f}% right{self._validation}, {speed:,.0f} steps/s",
+                refresh=False,
+            )
+            self._bar.update()
+
+    def epoch(self, figures: EpochFigures) -> None:
+        """Shows one epoch."""
+        self._validation = f" (validation {figures.validation_accuracy_percent:.1f}%)"
+        if self._bar is None:
+            print(self._line(figures), file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        """Leaves the terminal as it was found."""
+        if self._bar is not None:
+            self._bar.close()
+
+    def _line(self, figures: EpochFigures) -> str:
+        elapsed = time.monotonic() - self._started
+        left = elapsed / figures.epoch * (self._epochs - figures.epoch)
+        return (
+            f"epoch {figures.epoch:3d}/{self._epochs}"
+            f"  loss {figures.train_loss_nats_per_step:.4f} nats/step"
+            f"  {figures.train_accuracy_percent:.2f}% right"
+            f"  validation {figures.validation_loss_nats_per_step:.4f}"
+            f"  {figures.validation_accuracy_percent:.2f}%"
+            f"  {figures.speed_steps_per_second:,.0f} steps/s"
+            f"  at most {left:.0f} s left"
+        )

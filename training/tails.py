@@ -1,0 +1,59 @@
+"""The test part of a finished run, as a table.
+
+Owns the way back from a run to the steps that it was never fitted on, so that a service can be
+streamed the same steps and scored on them.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+
+from training.checkpoint import load_checkpoint
+from training.config import DataConfig
+from training.config_file import parse_config
+from training.data.load import load_dataset
+from training.data.sequences import Dataset, Sequence
+from training.data.splits import split_by_time
+from training.errors import DataError
+from training.files import replacing
+from training.run_folder import RunFolder
+
+
+def write_tails(folder: RunFolder, out: Path) -> int:
+    """Writes the end of every sequence that the run was tested on.
+
+    Args:
+        folder: the run.
+        out: a .parquet file. Its columns are named as in the run's data: entity, order, the
+            features as float32 in the model's order, and the target as its label.
+
+    Returns:
+        Number of rows.
+
+    Raises:
+        CheckpointError: the run has no checkpoint that can be read.
+        DataError: the data is not there any more, or not what the run was fitted on.
+    """
+    checkpoint = load_checkpoint(folder.best)
+    config = parse_config(checkpoint.config)
+    dataset = load_dataset(config.data)
+    if dataset.digest != checkpoint.data_digest:
+        raise DataError(
+            f"{config.data.path}: the data is {dataset.digest}, the run was fitted on "
+            f"{checkpoint.data_digest}; fit again, or bring the old file back"
+        )
+    tails = split_by_time(dataset, config.split).test
+    table = pa.concat_tables(_rows(tail, dataset, config.data) for tail in tails)
+    with replacing(out) as temporary:
+        pa.parquet.write_table(table, temporary)
+    return int(table.num_rows)
+
+
+def _rows(tail: Sequence, dataset: Dataset, config: DataConfig) -> pa.Table:
+    columns = {config.entity: [tail.entity] * len(tail), config.order: tail.order}
+    for index, channel in enumerate(dataset.features):
+        columns[channel.name] = np.ascontiguousarray(tail.features[:, index])
+    columns[config.target] = [dataset.labels[target] for target in tail.targets]
+    return pa.table(columns)

@@ -1,0 +1,91 @@
+"""The training step: forward, loss, back-propagation through time, clipping, update.
+
+Owns the network's weights while they change, the optimiser and the learning rate's schedule.
+Knows nothing of epochs, files or what is held out.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from training.config import TrainingConfig
+from training.errors import RunError
+from training.network import RecurrentNetwork
+from training.objective import score
+from training.sampling import CropSampler
+
+
+@dataclass(frozen=True)
+class Update:
+    """One update of the weights.
+
+    Attributes:
+        loss: cross-entropy summed over real steps, in nats, before the update.
+        right: real steps that were classified rightly.
+        steps: real steps.
+        padded_steps: steps that were computed for nothing.
+        gradient_norm: of the mean loss of a real step, before clipping.
+        learning_rate: that was used.
+    """
+
+    loss: float
+    right: int
+    steps: int
+    padded_steps: int
+    gradient_norm: float
+    learning_rate: float
+
+
+class Trainer:
+    """Fits a network, update by update."""
+
+    def __init__(
+        self, network: RecurrentNetwork, sampler: CropSampler, config: TrainingConfig
+    ) -> None:
+        self._network = network
+        self._sampler = sampler
+        self._config = config
+        self._optimiser = torch.optim.AdamW(
+            network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        )
+
+    def update(self, number: int) -> Update:
+        """Makes update `number`, counted from 0, with the batch of that number.
+
+        Raises:
+            RunError: the loss is not a finite number any more.
+        """
+        batch = self._sampler.batch(number)
+        logits, _ = self._network(batch.inputs)
+        scored = score(logits, batch)
+        self._optimiser.zero_grad()
+        # Padding never counts: the sum over real steps is divided by their number alone, which
+        # keeps clipping and learning rate independent of how many there are.
+        torch.autograd.backward(scored.loss / scored.steps)
+        norm = nn.utils.clip_grad_norm_(self._network.parameters(), self._config.clip_norm)
+        if not math.isfinite(norm.item()):
+            raise RunError(f"the gradient became {norm.item()}; lower training.learning_rate")
+        rate = learning_rate(self._config, number)
+        for group in self._optimiser.param_groups:
+            group["lr"] = rate
+        self._optimiser.step()
+        return Update(
+            loss=scored.loss.item(),
+            right=scored.right,
+            steps=scored.steps,
+            padded_steps=batch.real.numel() - scored.steps,
+            gradient_norm=norm.item(),
+            learning_rate=rate,
+        )
+
+
+def learning_rate(config: TrainingConfig, number: int) -> float:
+    """The learning rate of update `number`: a linear rise, then a cosine fall towards 0."""
+    updates = config.epochs * config.batches_per_epoch
+    warmup = config.warmup_fraction * updates
+    if number < warmup:
+        return config.learning_rate * (number + 1) / math.ceil(warmup)
+    progress = (number - warmup) / (updates - warmup)
+    return config.learning_rate * 0.5 * (1.0 + math.cos(math.pi * progress))
