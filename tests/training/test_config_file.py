@@ -19,7 +19,8 @@ target = "t"
 features = { a = "" }
 """
 words = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
-fractions = st.floats(0, 1, exclude_min=True, exclude_max=True)
+# Normal numbers: an engine of another test may have switched denormals off in this process.
+fractions = st.floats(1e-300, 1, exclude_max=True)
 
 
 @given(
