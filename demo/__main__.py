@@ -26,7 +26,7 @@ _CONFIG = Path("training/configs/activity.toml")
 _DESCRIPTION = """\
 Fetches 140 smartwatch recordings, trains a GRU on their first 70%, exports and proves it, serves
 it, streams all 140 held-out tails at once, scores the same tails in a batch, and compares. Exits
-0 where every figure is reached, 1 where one falls short or a step fails.
+0 where every figure is reached, 1 where one falls short or a step fails, 2 for a bad --config.
 
 example:
   python -m demo
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         held = _demo(options.config, options.out)
     except (DemoError, TrainingError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
+        return 2 if isinstance(error, TrainingError) else 1
     print(
         f"\n{options.out}/ holds the model, the curves and the tables; {_minutes(started)} in all"
     )

@@ -75,3 +75,8 @@ def test_a_step_that_fails_ends_the_demo_with_its_own_words(tmp_path, capfd):
     assert "absent.parquet" in errors
     assert "`python -m training fit" in errors
     assert "Traceback" not in errors
+
+
+def test_a_configuration_that_can_not_be_read_is_a_mistake_of_its_user(tmp_path, capfd):
+    assert main(["--config", str(tmp_path / "absent.toml"), "--out", str(tmp_path)]) == 2
+    assert capfd.readouterr().err.startswith("error: config ")
