@@ -24,6 +24,9 @@ _FIT = """\
 Fits a GRU on sequences with back-propagation through time, tests it on the end of every sequence,
 and leaves checkpoints, figures and pictures in a run folder.
 
+Stopped or killed at any moment, the same command goes on after the last whole epoch, and ends with
+the same weights as if it had not been stopped. --force begins anew.
+
 example:
   python -m training fit --config training/configs/activity.toml --out runs/activity
 """
@@ -95,7 +98,7 @@ def _add_fit(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     fit.add_argument(
         "--threads", type=int, default=1, metavar="N", help="processor threads (%(default)s)"
     )
-    fit.add_argument("--force", action="store_true", help="replace a finished run in FOLDER")
+    fit.add_argument("--force", action="store_true", help="begin anew, whatever run is in FOLDER")
     fit.set_defaults(run_command=_fit)
 
 

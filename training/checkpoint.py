@@ -4,6 +4,7 @@ Owns the checkpoint's format. A checkpoint is written whole or not at all, and i
 running any code that a foreign file may carry.
 """
 
+import io
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 
 from training.convert import to_reference
+from training.epoch import EpochFigures
 from training.errors import CheckpointError
 from training.files import replacing
 from training.network import RecurrentNetwork, Shape
@@ -21,6 +23,24 @@ from training.trained import Channel, TrainedModel
 
 _FORMAT = "statewise.checkpoint"
 _VERSION = 1
+
+
+@dataclass(frozen=True)
+class FitState:
+    """What a fit needs beside the weights, to go on as if it had never stopped.
+
+    Which batches come next, which epoch was best and how long patience lasts all follow from the
+    epochs so far.
+
+    Attributes:
+        epochs: the figures of all epochs so far, in order.
+        optimiser: its own state.
+        seconds: time that the fit has taken so far.
+    """
+
+    epochs: tuple[EpochFigures, ...]
+    optimiser: dict[str, Any]
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -38,6 +58,7 @@ class Checkpoint:
         config: the configuration, as TOML.
         metrics: figures by name, each name ending in its unit.
         versions: library name to version.
+        state: of the fit, in the newest checkpoint of a run; the others have none.
     """
 
     name: str
@@ -50,6 +71,7 @@ class Checkpoint:
     config: str
     metrics: dict[str, float]
     versions: dict[str, str]
+    state: FitState | None = None
 
     def network(self) -> RecurrentNetwork:
         """The fitted network.
@@ -63,10 +85,17 @@ class Checkpoint:
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Writes a checkpoint; until it is wholly on disk, the one before it stays."""
+    """Writes a checkpoint; until it is wholly on disk, the one before it stays.
+
+    Raises:
+        OSError: it can't be written, where the disk is full for example.
+    """
     content = asdict(checkpoint) | {"format": _FORMAT, "version": _VERSION}
+    # By way of memory: torch's own writer hides why a file could not be written.
+    stored = io.BytesIO()
+    torch.save(content, stored)
     with replacing(path) as temporary:
-        torch.save(content, temporary)
+        temporary.write_bytes(stored.getbuffer())
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -91,6 +120,9 @@ def load_checkpoint(path: Path) -> Checkpoint:
     try:
         content["shape"] = Shape(**content["shape"])
         content["features"] = tuple(Channel(**channel) for channel in content["features"])
+        if (state := content.get("state")) is not None:
+            state["epochs"] = tuple(EpochFigures(**figures) for figures in state["epochs"])
+            content["state"] = FitState(**state)
         checkpoint = Checkpoint(**content)
         checkpoint.network()
     except (KeyError, TypeError, RuntimeError) as error:

@@ -9,6 +9,7 @@ import json
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
@@ -51,6 +52,15 @@ def parse_config(text: str) -> Config:
 def format_config(config: Config) -> str:
     """Writes every setting, defaults too; `parse_config` reads the same configuration back."""
     return _format_table(config, "").lstrip("\n")
+
+
+def first_difference(config: Config, other: Config) -> tuple[str, object, object] | None:
+    """The first setting in which two configurations differ: its full name and both values."""
+    for name in setting_names():
+        value, other_value = attrgetter(name)(config), attrgetter(name)(other)
+        if value != other_value:
+            return name, value, other_value
+    return None
 
 
 def setting_names() -> tuple[str, ...]:

@@ -24,7 +24,8 @@ def replacing(path: Path) -> Iterator[Path]:
         The temporary file's path, in the same folder and with the same ending.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
+    prefix = _prefix(path)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=path.suffix)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -38,10 +39,19 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def leftovers(path: Path) -> list[Path]:
+    """Temporary files beside `path` that `replacing` could not remove, since it was killed."""
+    return list(path.parent.glob(f"{_prefix(path)}*{path.suffix}"))
+
+
 def replace_text(path: Path, text: str) -> None:
     """Writes a whole text file, UTF-8."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def _prefix(path: Path) -> str:
+    return f".{path.stem}-"
 
 
 def _umask() -> int:

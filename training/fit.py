@@ -1,7 +1,7 @@
 """A whole fit, from the configuration to the tested checkpoint.
 
-Owns the order of things: load, split, scale, train with early stopping, test once. The parts are in
-modules of their own.
+Owns the order of things: load, split, scale, train with early stopping, test once; and that a run
+which was killed goes on where it was. The parts are in modules of their own.
 """
 
 import json
@@ -12,19 +12,21 @@ from importlib.metadata import version
 
 import torch
 
-from training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from training.config import Config
+from training.checkpoint import Checkpoint, FitState, load_checkpoint, save_checkpoint
+from training.config import Config, TrainingConfig
 from training.config_file import format_config
 from training.data.load import load_dataset
 from training.data.scaling import fit_scaling
 from training.data.sequences import Dataset
 from training.data.splits import Split, split_by_time
 from training.epoch import EpochFigures, summarise
+from training.errors import RunError
 from training.evaluate import evaluate
 from training.files import replace_text
 from training.network import RecurrentNetwork, Shape, initialise
 from training.pictures import draw_confusion, draw_loss
 from training.progress import Progress
+from training.resume import find_unfinished
 from training.run_folder import RunFolder
 from training.sampling import CropSampler
 from training.trainer import Trainer, Update
@@ -32,37 +34,55 @@ from training.trainer import Trainer, Update
 
 @dataclass(frozen=True)
 class _Job:
-    """What every part of a fit needs."""
+    """What every part of a fit needs; `started` is as if the fit had never been interrupted."""
 
     config: Config
     dataset: Dataset
     split: Split
     folder: RunFolder
+    started: float
 
 
 def fit(config: Config, folder: RunFolder, *, force: bool = False) -> dict[str, float]:
-    """Fits, tests and saves a network.
+    """Fits, tests and saves a network; goes on with an unfinished run that is there.
+
+    A run that was killed at any moment ends with the same weights, bit for bit on the CPU, as if it
+    had not been.
 
     Args:
         config: what to do.
         folder: where the results go.
-        force: replace a finished run that is there.
+        force: begin anew, whatever is there.
 
     Returns:
         The run's final figures, each name ending in its unit.
 
     Raises:
-        TrainingError: the data can't be used, the folder is taken, or the fit diverged.
+        TrainingError: the data can't be used, the folder is taken or can't be written, or the fit
+            diverged.
     """
     started = time.perf_counter()
+    if not force:
+        folder.refuse_finished()
     dataset = load_dataset(config.data)
     split = split_by_time(dataset, config.split)
     network = _make_network(config, dataset, split)
-    folder.clear(force=force)
-    replace_text(folder.config, format_config(config))
-    job = _Job(config, dataset, split, folder)
-    epochs = _train(job, network)
-    return _finish(job, epochs, started)
+    unfinished = None if force else find_unfinished(folder, config, dataset.digest)
+    state = None if unfinished is None else unfinished.state
+    job = _Job(config, dataset, split, folder, started - (state.seconds if state else 0.0))
+    try:
+        if unfinished is None:
+            folder.clear()
+            replace_text(folder.config, format_config(config))
+        else:
+            folder.sweep()
+            network.load_state_dict(unfinished.weights)
+        return _finish(job, _train(job, network, state))
+    except OSError as error:
+        raise RunError(
+            f"--out {folder.path} can't be written: {error.strerror}; what was saved before is "
+            "whole: make room, and give the same command again"
+        ) from error
 
 
 def _make_network(config: Config, dataset: Dataset, split: Split) -> RecurrentNetwork:
@@ -78,25 +98,34 @@ def _make_network(config: Config, dataset: Dataset, split: Split) -> RecurrentNe
     return network
 
 
-def _train(job: _Job, network: RecurrentNetwork) -> list[EpochFigures]:
+def _train(job: _Job, network: RecurrentNetwork, state: FitState | None) -> list[EpochFigures]:
     """Trains until the validation loss has not fallen for long enough; logs every epoch."""
     settings = job.config.training
     sampler = CropSampler(job.split.training, settings.lanes, settings.crop_steps, job.config.seed)
     trainer = Trainer(network, sampler, settings)
-    progress = Progress(settings)
-    epochs: list[EpochFigures] = []
+    epochs = list(state.epochs) if state else []
+    if state:
+        trainer.restore_optimiser(state.optimiser)
+    progress = Progress(settings, epochs)
+    _write_log(job.folder, epochs)
     try:
-        for epoch in range(1, settings.epochs + 1):
+        while _goes_on(settings, epochs):
+            epoch = len(epochs) + 1
             updates, seconds = _train_epoch(trainer, progress, epoch, settings.batches_per_epoch)
             validation = evaluate(network, job.split.validation)
             epochs.append(summarise(epoch, updates, seconds, validation))
             progress.epoch(epochs[-1])
-            _log(job, network, epochs)
-            if epoch - best_epoch(epochs).epoch >= settings.patience_epochs:
-                break
+            _save(job, network, trainer, epochs)
     finally:
         progress.close()
     return epochs
+
+
+def _goes_on(settings: TrainingConfig, epochs: list[EpochFigures]) -> bool:
+    if not epochs:
+        return True
+    waited = len(epochs) - best_epoch(epochs).epoch
+    return len(epochs) < settings.epochs and waited < settings.patience_epochs
 
 
 def best_epoch(epochs: list[EpochFigures]) -> EpochFigures:
@@ -118,15 +147,24 @@ def _train_epoch(
     return updates, before - started
 
 
-def _log(job: _Job, network: RecurrentNetwork, epochs: list[EpochFigures]) -> None:
+def _save(
+    job: _Job, network: RecurrentNetwork, trainer: Trainer, epochs: list[EpochFigures]
+) -> None:
     """Writes the newest epoch's line and checkpoints."""
-    newest = epochs[-1]
-    with job.folder.log.open("a", encoding="utf-8") as log:
-        log.write(json.dumps(asdict(newest)) + "\n")
-    checkpoint = _checkpoint(job, network, newest)
-    save_checkpoint(job.folder.last, checkpoint)
-    if best_epoch(epochs) is newest:
+    _write_log(job.folder, epochs)
+    checkpoint = _checkpoint(job, network, epochs[-1])
+    # The best before the last: killed between the two, the run makes this epoch again, and the
+    # same best with it. The other way round, the best would be lost.
+    if best_epoch(epochs) is epochs[-1]:
         save_checkpoint(job.folder.best, checkpoint)
+    seconds = time.perf_counter() - job.started
+    state = FitState(tuple(epochs), trainer.optimiser_state(), seconds)
+    save_checkpoint(job.folder.last, replace(checkpoint, state=state))
+
+
+def _write_log(folder: RunFolder, epochs: list[EpochFigures]) -> None:
+    lines = [json.dumps(asdict(figures)) + "\n" for figures in epochs]
+    replace_text(folder.log, "".join(lines))
 
 
 def _checkpoint(job: _Job, network: RecurrentNetwork, figures: EpochFigures) -> Checkpoint:
@@ -150,7 +188,7 @@ def _checkpoint(job: _Job, network: RecurrentNetwork, figures: EpochFigures) -> 
     )
 
 
-def _finish(job: _Job, epochs: list[EpochFigures], started: float) -> dict[str, float]:
+def _finish(job: _Job, epochs: list[EpochFigures]) -> dict[str, float]:
     """Tests the best checkpoint, once, and writes figures and pictures."""
     folder = job.folder
     best = load_checkpoint(folder.best)
@@ -159,7 +197,7 @@ def _finish(job: _Job, epochs: list[EpochFigures], started: float) -> dict[str, 
         "test_loss_nats_per_step": test.loss,
         "test_accuracy_percent": test.accuracy_percent,
         "test_length_steps": float(test.steps),
-        "fit_time_seconds": time.perf_counter() - started,
+        "fit_time_seconds": time.perf_counter() - job.started,
     }
     save_checkpoint(folder.best, replace(best, metrics=metrics))
     draw_loss(folder.loss_picture, epochs, best_epoch(epochs).epoch)

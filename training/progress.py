@@ -15,16 +15,22 @@ from training.trainer import Update
 
 
 class Progress:
-    """Shows a fit's updates and epochs."""
+    """Shows a fit's updates and epochs, after those that an earlier process has done."""
 
-    def __init__(self, config: TrainingConfig) -> None:
+    def __init__(self, config: TrainingConfig, done: list[EpochFigures]) -> None:
         self._epochs = config.epochs
+        self._done = len(done)
         self._started = time.monotonic()
         self._validation = ""
         self._bar: tqdm[Never] | None = None
         if sys.stderr.isatty():
             updates = config.epochs * config.batches_per_epoch
-            self._bar = tqdm(total=updates, unit="update", desc="fit", dynamic_ncols=True)
+            start = self._done * config.batches_per_epoch
+            self._bar = tqdm(
+                total=updates, initial=start, unit="update", desc="fit", dynamic_ncols=True
+            )
+        elif done:
+            print(f"going on after epoch {self._done}", file=sys.stderr, flush=True)
 
     def update(self, update: Update, seconds: float) -> None:
         """Shows one update, which took so many seconds."""
@@ -50,7 +56,7 @@ class Progress:
 
     def _line(self, figures: EpochFigures) -> str:
         elapsed = time.monotonic() - self._started
-        left = elapsed / figures.epoch * (self._epochs - figures.epoch)
+        left = elapsed / (figures.epoch - self._done) * (self._epochs - figures.epoch)
         return (
             f"epoch {figures.epoch:3d}/{self._epochs}"
             f"  loss {figures.train_loss_nats_per_step:.4f} nats/step"

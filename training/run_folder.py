@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from training.errors import RunError
+from training.files import leftovers
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class RunFolder:
 
     @property
     def last(self) -> Path:
-        """The checkpoint of the newest epoch."""
+        """The checkpoint of the newest epoch, from which a killed run goes on."""
         return self.path / "last.pt"
 
     @property
@@ -54,18 +55,33 @@ class RunFolder:
         """True against most likely class, on the test part."""
         return self.path / "confusion.png"
 
-    def clear(self, *, force: bool) -> None:
-        """Makes the folder ready for a new run; files that are not a run's own stay.
+    def refuse_finished(self) -> None:
+        """Makes sure that no finished run is lost.
 
         Raises:
-            RunError: it holds a finished run, and `force` is False.
+            RunError: the folder holds a finished run.
         """
-        if self.metrics.exists() and not force:
+        if self.metrics.exists():
             raise RunError(
                 f"--out {self.path} holds a finished run; choose another folder, or give --force "
                 "to replace it"
             )
+
+    def clear(self) -> None:
+        """Makes the folder ready for a new run; files that are not a run's own stay."""
         self.path.mkdir(parents=True, exist_ok=True)
-        own = (self.metrics, self.config, self.best, self.last, self.log)
-        for file in (*own, self.loss_picture, self.confusion_picture):
+        for file in self._own:
             file.unlink(missing_ok=True)
+        self.sweep()
+
+    def sweep(self) -> None:
+        """Removes what a killed process left half-written."""
+        for file in self._own:
+            for leftover in leftovers(file):
+                leftover.unlink(missing_ok=True)
+
+    @property
+    def _own(self) -> tuple[Path, ...]:
+        # The figures first: without them, a run that is half removed does not look finished.
+        files = (self.metrics, self.config, self.last, self.best, self.log)
+        return (*files, self.loss_picture, self.confusion_picture)

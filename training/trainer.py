@@ -6,6 +6,7 @@ Knows nothing of epochs, files or what is held out.
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -50,6 +51,14 @@ class Trainer:
         self._optimiser = torch.optim.AdamW(
             network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
+
+    def optimiser_state(self) -> dict[str, Any]:
+        """What the optimiser remembers from one update to the next."""
+        return self._optimiser.state_dict()
+
+    def restore_optimiser(self, state: dict[str, Any]) -> None:
+        """Goes on from a state that `optimiser_state` gave."""
+        self._optimiser.load_state_dict(state)
 
     def update(self, number: int) -> Update:
         """Makes update `number`, counted from 0, with the batch of that number.

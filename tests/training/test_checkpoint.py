@@ -1,4 +1,5 @@
 import pickle
+import resource
 from dataclasses import replace
 from pathlib import Path
 
@@ -44,18 +45,19 @@ def test_what_is_saved_is_loaded(checkpoint: Checkpoint, tmp_path: Path) -> None
     assert trained.metrics == {"test_accuracy_percent": 97.5}
 
 
-def test_a_failed_save_keeps_the_one_before(checkpoint, tmp_path: Path, monkeypatch) -> None:
+def test_a_failed_save_keeps_the_one_before(checkpoint: Checkpoint, tmp_path: Path) -> None:
     path = tmp_path / "best.pt"
     save_checkpoint(path, checkpoint)
     before = path.read_bytes()
 
-    def full(content: object, file: Path) -> None:
-        file.write_bytes(b"half")
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(OSError, match="No space left"):
-        save_checkpoint(path, checkpoint)
+    # Every byte above the limit is refused, as on a full disk.
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            save_checkpoint(path, checkpoint)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
 

@@ -91,14 +91,6 @@ def test_a_finished_run_is_not_replaced_unasked(config: Config, tmp_path: Path) 
     assert (folder.path / "model.onnx").read_text() == "not ours"
 
 
-def test_an_unfinished_run_is_started_again(config: Config, tmp_path: Path) -> None:
-    folder = RunFolder(tmp_path / "run")
-    fit(config, folder)
-    folder.metrics.unlink()
-    fit(config, folder)
-    assert len(folder.log.read_text().splitlines()) == 4
-
-
 def test_the_test_part_has_no_say_in_the_weights(config: Config, tmp_path: Path, waves) -> None:
     import pyarrow as pa
     import pyarrow.parquet
