@@ -129,10 +129,20 @@ def _fit(options: argparse.Namespace) -> None:
     torch.set_num_threads(options.threads)
     metrics = fit(config, RunFolder(options.out), force=options.force)
     print(
-        f"{options.out}: {metrics['test_accuracy_percent']:.2f}% of "
-        f"{metrics['test_length_steps']:,.0f} test steps right, from a cold start; "
-        f"{metrics['fit_time_seconds']:.0f} s"
+        f"{options.out}: {_result(metrics)}, from a cold start; {metrics['fit_time_seconds']:.0f} s"
     )
+
+
+def _result(metrics: dict[str, float]) -> str:
+    """The test's figures in words."""
+    steps = f"{metrics['test_length_steps']:,.0f} test steps"
+    if "test_accuracy_percent" in metrics:
+        return f"{metrics['test_accuracy_percent']:.2f}% of {steps} right"
+    figures = [name for name in metrics if name.startswith("test_") and "length" not in name]
+    words = (
+        f"{name.removeprefix('test_').replace('_', ' ')} {metrics[name]:.4g}" for name in figures
+    )
+    return f"{', '.join(words)} over {steps}"
 
 
 def _watch(options: argparse.Namespace) -> None:

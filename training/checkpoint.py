@@ -17,12 +17,12 @@ from training.epoch import EpochFigures
 from training.errors import CheckpointError
 from training.files import replacing
 from training.network import RecurrentNetwork, Shape
-from training.objective import ACTIVATION
+from training.objective import ACTIVATIONS
 from training.run_folder import RunFolder
 from training.trained import Channel, TrainedModel
 
 _FORMAT = "statewise.checkpoint"
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -52,12 +52,14 @@ class Checkpoint:
         shape: which weights there are.
         weights: by name, float32.
         features: the input's channels, in column order.
-        labels: the classes, in index order.
+        labels: names of the outputs: the classes, in index order, or the target columns.
         steps_per_second: of real time; 0 where steps are not tied to time.
         data_digest: "sha256:<hex>" of the data set.
         config: the configuration, as TOML.
         metrics: figures by name, each name ending in its unit.
         versions: library name to version.
+        kind: of target, as in the configuration.
+        units: of the outputs; none for classes and labels.
         state: of the fit, in the newest checkpoint of a run; the others have none.
     """
 
@@ -71,7 +73,15 @@ class Checkpoint:
     config: str
     metrics: dict[str, float]
     versions: dict[str, str]
+    kind: str = "class"
+    units: tuple[str, ...] = ()
     state: FitState | None = None
+
+    @property
+    def outputs(self) -> tuple[Channel, ...]:
+        """The output's channels."""
+        units = self.units or ("",) * len(self.labels)
+        return tuple(Channel(*pair) for pair in zip(self.labels, units, strict=True))
 
     def network(self) -> RecurrentNetwork:
         """The fitted network.
@@ -143,9 +153,9 @@ def load_trained(run: Path) -> TrainedModel:
     checkpoint = load_checkpoint(RunFolder(run).best)
     return TrainedModel(
         name=checkpoint.name,
-        network=to_reference(checkpoint.network(), ACTIVATION),
+        network=to_reference(checkpoint.network(), ACTIVATIONS[checkpoint.kind]),
         features=checkpoint.features,
-        outputs=tuple(Channel(label) for label in checkpoint.labels),
+        outputs=checkpoint.outputs,
         steps_per_second=checkpoint.steps_per_second,
         data_digest=checkpoint.data_digest,
         config=checkpoint.config,

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from training.errors import ConfigError
 
 BUILTIN_SETS = ("watch",)
+TARGET_KINDS = ("class", "regression", "labels")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -21,7 +22,11 @@ class DataConfig:
         path: a .parquet or .csv file, relative to the working directory.
         entity: the column that says which sequence a row belongs to.
         order: the column that orders the rows of a sequence: numbers or times.
-        target: the column with the class of each step.
+        target: the column, or the columns, with what is to be said at each step.
+        kind: what a target is. "class": one of several classes, in one column. "regression":
+            numbers, one or many columns. "labels": 0 or 1, each column on its own.
+        target_units: units of regression's target columns, where they have one.
+        weight: the column that says how much each step's target counts; "" where all count alike.
         features: input columns with their units ("" for none). A name may be a pattern, such as
             "accel_*"; channels stand in the order of this table, and within a pattern in that of
             the file.
@@ -32,8 +37,11 @@ class DataConfig:
     path: str
     entity: str
     order: str
-    target: str
+    target: str | tuple[str, ...]
     features: dict[str, str]
+    kind: str = "class"
+    target_units: dict[str, str] = field(default_factory=dict)
+    weight: str = ""
     builtin: str = ""
 
     def __post_init__(self) -> None:
@@ -44,6 +52,22 @@ class DataConfig:
         _require(bool(self.features), "data.features", self.features, "must name an input column")
         known = ("", *BUILTIN_SETS)
         _require(self.builtin in known, "data.builtin", self.builtin, f"must be one of {known}")
+        _require(
+            self.kind in TARGET_KINDS, "data.kind", self.kind, f"must be one of {TARGET_KINDS}"
+        )
+        names, target = self.targets, self.target
+        _require(all(names), "data.target", target, "must not hold an empty name")
+        _require(len(set(names)) == len(names), "data.target", target, "must name a column once")
+        single = self.kind != "class" or len(names) == 1
+        _require(single, "data.target", target, 'must be one column where data.kind is "class"')
+        scaled = set(names) if self.kind == "regression" else set()
+        remedy = f"must name columns of data.target, and only for regression; there are {names}"
+        _require(scaled >= set(self.target_units), "data.target_units", self.target_units, remedy)
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The target's columns."""
+        return (self.target,) if isinstance(self.target, str) else self.target
 
 
 @dataclass(frozen=True)

@@ -104,6 +104,12 @@ def _value(hint: Any, value: object, name: str) -> object:
         if not isinstance(value, dict) or not all(isinstance(v, str) for v in value.values()):
             raise ConfigError(f'{name} = {value!r} must be a table of texts, such as "x" = "g"')
         return value
+    if hint == str | tuple[str, ...]:
+        if isinstance(value, list) and all(isinstance(one, str) for one in value):
+            return tuple(value)
+        if not isinstance(value, str):
+            raise ConfigError(f'{name} = {value!r} must be text, or a list such as ["a", "b"]')
+        return value
     if hint is float and type(value) is int:
         return float(value)
     if type(value) is not hint:
@@ -137,7 +143,9 @@ def _format_table(section: object, name: str) -> str:
     return "\n".join([*lines, ""]) + "".join(inner)
 
 
-def _format_scalar(value: str | bool | int | float) -> str:
+def _format_scalar(value: str | bool | int | float | tuple[str, ...]) -> str:
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_format_text, value))}]"
     if isinstance(value, str):
         return _format_text(value)
     return str(value).lower() if isinstance(value, bool) else repr(value)

@@ -20,7 +20,6 @@ from training.reference import Activation, Array, Layer, Network
 def to_reference(network: RecurrentNetwork, activation: Activation) -> Network:
     """The network as the reference sees it: float64 copies of its weights."""
     layers = cast(Iterable[GruLayer], network.gru.layers)
-    outputs = network.shape.outputs
     return Network(
         layers=tuple(_to_layer(layer) for layer in layers),
         reset_after=network.shape.reset_after,
@@ -30,8 +29,8 @@ def to_reference(network: RecurrentNetwork, activation: Activation) -> Network:
         head_weight=_array(network.head.weight),
         head_bias=_array(network.head.bias),
         activation=activation,
-        output_mean=np.zeros(outputs),
-        output_scale=np.ones(outputs),
+        output_mean=_array(network.output_mean),
+        output_scale=_array(network.output_scale),
     )
 
 
@@ -39,7 +38,7 @@ def to_reference(network: RecurrentNetwork, activation: Activation) -> Network:
 def from_reference(reference: Network) -> RecurrentNetwork:
     """The reference's weights as a trainable network, float64.
 
-    Activation and output scaling stay behind: a trainable network ends at the head's values.
+    The activation stays behind: a trainable network ends at the head's values.
     """
     network = RecurrentNetwork(
         Shape(
@@ -56,6 +55,8 @@ def from_reference(reference: Network) -> RecurrentNetwork:
         _load_layer(layer, weights)
     network.input_mean.copy_(torch.from_numpy(reference.input_mean))
     network.input_scale.copy_(torch.from_numpy(reference.input_scale))
+    network.output_mean.copy_(torch.from_numpy(reference.output_mean))
+    network.output_scale.copy_(torch.from_numpy(reference.output_scale))
     network.head.weight.copy_(torch.from_numpy(reference.head_weight))
     network.head.bias.copy_(torch.from_numpy(reference.head_bias))
     return network

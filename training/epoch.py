@@ -1,12 +1,14 @@
 """The figures of one epoch.
 
 Owns what is measured between two looks at the validation part, and the names and units under which
-it is logged. Every loss and accuracy is that of a real step.
+it is logged. Losses and metrics are those of an objective, each of a step that has a target.
 """
 
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 
-from training.evaluate import Evaluation
+from training.objective import Objective, Score
 from training.trainer import Update
 
 
@@ -16,10 +18,9 @@ class EpochFigures:
 
     Attributes:
         epoch: counted from 1.
-        train_loss_nats_per_step: mean over the epoch's real steps, while the weights changed.
-        train_accuracy_percent: likewise.
-        validation_loss_nats_per_step: after the epoch, streamed cold.
-        validation_accuracy_percent: likewise.
+        training: the objective's figures over the epoch's targets, while the weights changed.
+        validation: after the epoch, streamed cold.
+        validation_loss: the one of them that decides.
         learning_rate: of the epoch's last update.
         gradient_norm: mean over updates, before clipping.
         padding_percent: share of computed steps that were not real.
@@ -27,28 +28,43 @@ class EpochFigures:
     """
 
     epoch: int
-    train_loss_nats_per_step: float
-    train_accuracy_percent: float
-    validation_loss_nats_per_step: float
-    validation_accuracy_percent: float
+    training: dict[str, float]
+    validation: dict[str, float]
+    validation_loss: float
     learning_rate: float
     gradient_norm: float
     padding_percent: float
     speed_steps_per_second: float
 
+    def line(self) -> dict[str, float]:
+        """All figures by name, each name ending in its unit."""
+        return {
+            "epoch": self.epoch,
+            **{f"train_{name}": value for name, value in self.training.items()},
+            **self.validation_figures(),
+            "learning_rate": self.learning_rate,
+            "gradient_norm": self.gradient_norm,
+            "padding_percent": self.padding_percent,
+            "speed_steps_per_second": self.speed_steps_per_second,
+        }
+
+    def validation_figures(self) -> dict[str, float]:
+        """The validation part's figures by name."""
+        return {f"validation_{name}": value for name, value in self.validation.items()}
+
 
 def summarise(
-    epoch: int, updates: list[Update], seconds: float, validation: Evaluation
+    epoch: int, objective: Objective, updates: list[Update], seconds: float, validation: Score
 ) -> EpochFigures:
     """Figures of an epoch whose updates took so many seconds."""
     steps = sum(update.steps for update in updates)
+    figures = objective.figures(validation)
     padded = sum(update.padded_steps for update in updates)
     return EpochFigures(
         epoch=epoch,
-        train_loss_nats_per_step=sum(update.loss for update in updates) / steps,
-        train_accuracy_percent=100.0 * sum(update.right for update in updates) / steps,
-        validation_loss_nats_per_step=validation.loss,
-        validation_accuracy_percent=validation.accuracy_percent,
+        training=objective.figures(reduce(add, (update.score for update in updates))),
+        validation=figures,
+        validation_loss=figures[objective.loss_name],
         learning_rate=updates[-1].learning_rate,
         gradient_norm=sum(update.gradient_norm for update in updates) / len(updates),
         padding_percent=100.0 * padded / (steps + padded),

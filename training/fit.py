@@ -16,15 +16,16 @@ from training.checkpoint import Checkpoint, FitState, load_checkpoint, save_chec
 from training.config import Config, TrainingConfig
 from training.config_file import format_config
 from training.data.load import load_dataset
-from training.data.scaling import fit_scaling
+from training.data.scaling import fit_scaling, fit_target_scaling
 from training.data.sequences import Dataset
-from training.data.splits import Split, split_by_time
+from training.data.splits import Split, check_targets, split_by_time
 from training.epoch import EpochFigures, summarise
 from training.errors import RunError
 from training.evaluate import evaluate
 from training.files import replace_text
 from training.network import RecurrentNetwork, Shape, initialise
-from training.pictures import draw_confusion, draw_loss
+from training.objective import Objective, choose_objective
+from training.pictures import draw_confusion, draw_loss, draw_residuals
 from training.progress import Progress
 from training.resume import find_unfinished
 from training.run_folder import RunFolder
@@ -39,6 +40,7 @@ class _Job:
     config: Config
     dataset: Dataset
     split: Split
+    objective: Objective
     folder: RunFolder
     started: float
 
@@ -66,10 +68,14 @@ def fit(config: Config, folder: RunFolder, *, force: bool = False) -> dict[str, 
         folder.refuse_finished()
     dataset = load_dataset(config.data)
     split = split_by_time(dataset, config.split)
+    check_targets(split)
     network = _make_network(config, dataset, split)
     unfinished = None if force else find_unfinished(folder, config, dataset.digest)
     state = None if unfinished is None else unfinished.state
-    job = _Job(config, dataset, split, folder, started - (state.seconds if state else 0.0))
+    objective = choose_objective(config.data.kind, dataset.labels, dataset.units, network)
+    job = _Job(
+        config, dataset, split, objective, folder, started - (state.seconds if state else 0.0)
+    )
     try:
         if unfinished is None:
             folder.clear()
@@ -95,6 +101,10 @@ def _make_network(config: Config, dataset: Dataset, split: Split) -> RecurrentNe
     scaling = fit_scaling(split.training, dataset.features)
     network.input_mean.copy_(torch.from_numpy(scaling.mean))
     network.input_scale.copy_(torch.from_numpy(scaling.scale))
+    if config.data.kind == "regression":
+        scaling = fit_target_scaling(split.training, dataset.labels)
+        network.output_mean.copy_(torch.from_numpy(scaling.mean))
+        network.output_scale.copy_(torch.from_numpy(scaling.scale))
     return network
 
 
@@ -102,18 +112,18 @@ def _train(job: _Job, network: RecurrentNetwork, state: FitState | None) -> list
     """Trains until the validation loss has not fallen for long enough; logs every epoch."""
     settings = job.config.training
     sampler = CropSampler(job.split.training, settings.lanes, settings.crop_steps, job.config.seed)
-    trainer = Trainer(network, sampler, settings)
+    trainer = Trainer(network, job.objective, sampler, settings)
     epochs = list(state.epochs) if state else []
     if state:
         trainer.restore_optimiser(state.optimiser)
-    progress = Progress(settings, epochs)
+    progress = Progress(settings, job.objective, epochs)
     _write_log(job.folder, epochs)
     try:
         while _goes_on(settings, epochs):
             epoch = len(epochs) + 1
             updates, seconds = _train_epoch(trainer, progress, epoch, settings.batches_per_epoch)
-            validation = evaluate(network, job.split.validation)
-            epochs.append(summarise(epoch, updates, seconds, validation))
+            validation = evaluate(network, job.objective, job.split.validation)
+            epochs.append(summarise(epoch, job.objective, updates, seconds, validation))
             progress.epoch(epochs[-1])
             _save(job, network, trainer, epochs)
     finally:
@@ -130,7 +140,7 @@ def _goes_on(settings: TrainingConfig, epochs: list[EpochFigures]) -> bool:
 
 def best_epoch(epochs: list[EpochFigures]) -> EpochFigures:
     """The epoch with the lowest validation loss, the earliest of equals."""
-    return min(epochs, key=lambda figures: figures.validation_loss_nats_per_step)
+    return min(epochs, key=lambda figures: figures.validation_loss)
 
 
 def _train_epoch(
@@ -163,7 +173,7 @@ def _save(
 
 
 def _write_log(folder: RunFolder, epochs: list[EpochFigures]) -> None:
-    lines = [json.dumps(asdict(figures)) + "\n" for figures in epochs]
+    lines = [json.dumps(figures.line()) + "\n" for figures in epochs]
     replace_text(folder.log, "".join(lines))
 
 
@@ -177,10 +187,9 @@ def _checkpoint(job: _Job, network: RecurrentNetwork, figures: EpochFigures) -> 
         steps_per_second=job.config.steps_per_second,
         data_digest=job.dataset.digest,
         config=format_config(job.config),
-        metrics={
-            "validation_loss_nats_per_step": figures.validation_loss_nats_per_step,
-            "validation_accuracy_percent": figures.validation_accuracy_percent,
-        },
+        metrics=figures.validation_figures(),
+        kind=job.config.data.kind,
+        units=job.dataset.units,
         versions={
             "python": platform.python_version(),
             **{library: version(library) for library in ("torch", "numpy", "pyarrow")},
@@ -192,15 +201,19 @@ def _finish(job: _Job, epochs: list[EpochFigures]) -> dict[str, float]:
     """Tests the best checkpoint, once, and writes figures and pictures."""
     folder = job.folder
     best = load_checkpoint(folder.best)
-    test = evaluate(best.network(), job.split.test)
+    network = best.network()
+    test = evaluate(network, job.objective, job.split.test)
+    figures = job.objective.figures(test)
     metrics = best.metrics | {
-        "test_loss_nats_per_step": test.loss,
-        "test_accuracy_percent": test.accuracy_percent,
-        "test_length_steps": float(test.steps),
+        **{f"test_{name}": value for name, value in figures.items()},
+        "test_length_steps": float(sum(len(sequence) for sequence in job.split.test)),
         "fit_time_seconds": time.perf_counter() - job.started,
     }
     save_checkpoint(folder.best, replace(best, metrics=metrics))
     draw_loss(folder.loss_picture, epochs, best_epoch(epochs).epoch)
-    draw_confusion(folder.confusion_picture, test, job.dataset.labels)
+    if job.config.data.kind == "class":
+        draw_confusion(folder.confusion_picture, test, best.labels)
+    elif job.config.data.kind == "regression":
+        draw_residuals(folder.residual_picture, network, job.split.test, best.outputs)
     replace_text(folder.metrics, json.dumps(metrics, indent=2) + "\n")
     return metrics

@@ -37,17 +37,22 @@ class RecurrentNetwork(nn.Module):
     """`head(gru((x - input_mean) / input_scale))`.
 
     The scaling is a buffer of the network, so that it is saved, exported and served with the
-    weights, and a caller always sends what the sensor gave.
+    weights, and a caller always sends what the sensor gave. So is that of the outputs, which brings
+    the head's values into the target's own unit; it is 0 and 1 but for regression.
     """
 
     input_mean: Tensor
     input_scale: Tensor
+    output_mean: Tensor
+    output_scale: Tensor
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.shape = shape
         self.register_buffer("input_mean", torch.zeros(shape.features))
         self.register_buffer("input_scale", torch.ones(shape.features))
+        self.register_buffer("output_mean", torch.zeros(shape.outputs))
+        self.register_buffer("output_scale", torch.ones(shape.outputs))
         self.gru = Gru(
             shape.features,
             shape.hidden,

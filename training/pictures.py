@@ -1,4 +1,4 @@
-"""Pictures of a run: its curves and its confusion matrix.
+"""Pictures of a run: its curves, and its confusion matrix or its residuals.
 
 Owns how they look. Draws without a display, and without matplotlib's global state.
 """
@@ -6,13 +6,18 @@ Owns how they look. Draws without a display, and without matplotlib's global sta
 from pathlib import Path
 
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from training.data.sequences import Sequence
 from training.epoch import EpochFigures
-from training.evaluate import Evaluation
+from training.evaluate import stream
 from training.files import replacing
+from training.network import RecurrentNetwork
+from training.objective import Score
+from training.trained import Channel
 
 _TRAINING, _VALIDATION, _MARK = "#9aa5b1", "#1f5fa8", "#c2410c"
 # Above so many classes the numbers in the cells could not be read.
@@ -20,47 +25,39 @@ _MOST_NUMBERED_CLASSES = 12
 
 
 def draw_loss(path: Path, epochs: list[EpochFigures], best: int) -> None:
-    """Draws loss and accuracy by epoch.
+    """Draws each of an objective's figures by epoch, the loss first.
 
     Args:
         path: a .png file.
         epochs: the log, in order.
         best: the epoch whose weights were kept, counted from 1.
     """
-    figure = Figure(figsize=(8, 6.4), layout="constrained")
-    upper, lower = figure.subplots(2, 1, sharex=True)
+    names = list(epochs[0].validation)
+    figure = Figure(figsize=(8, 3.2 * len(names)), layout="constrained")
+    panels = figure.subplots(len(names), 1, sharex=True)
     numbers = [figures.epoch for figures in epochs]
-    _draw_pair(
-        upper,
-        numbers,
-        [figures.train_loss_nats_per_step for figures in epochs],
-        [figures.validation_loss_nats_per_step for figures in epochs],
-    )
-    _draw_pair(
-        lower,
-        numbers,
-        [figures.train_accuracy_percent for figures in epochs],
-        [figures.validation_accuracy_percent for figures in epochs],
-    )
-    for axes in (upper, lower):
+    for axes, name in zip(panels, names, strict=True):
+        training = [figures.training[name] for figures in epochs]
+        _draw_pair(axes, numbers, training, [figures.validation[name] for figures in epochs])
         axes.axvline(best, color=_MARK, linewidth=1, linestyle="--", label=f"kept: epoch {best}")
-    upper.set(yscale="log", ylabel="cross-entropy of a step, nats")
-    upper.set_title("Loss and accuracy over real steps", loc="left", fontweight="bold")
-    upper.legend(frameon=False)
-    lower.set(ylabel="steps classified rightly, %", xlabel="epoch")
-    lower.xaxis.get_major_locator().set_params(integer=True)
+        axes.set(ylabel=name.replace("_", " "))
+    panels[0].set(yscale="log")
+    panels[0].set_title("Loss and metrics over real steps", loc="left", fontweight="bold")
+    panels[0].legend(frameon=False)
+    panels[-1].set(xlabel="epoch")
+    panels[-1].xaxis.get_major_locator().set_params(integer=True)
     _save(figure, path)
 
 
-def draw_confusion(path: Path, evaluation: Evaluation, labels: tuple[str, ...]) -> None:
+def draw_confusion(path: Path, score: Score, labels: tuple[str, ...]) -> None:
     """Draws how often each class was taken for each other.
 
     Args:
         path: a .png file.
-        evaluation: of the test part.
+        score: of the test part.
         labels: the classes, in index order.
     """
-    counts = evaluation.confusion
+    counts = score.counts
     totals = counts.sum(axis=1, keepdims=True)
     shares = 100.0 * counts / np.maximum(totals, 1)
     size = min(3.6 + 0.75 * len(labels), 14)
@@ -71,8 +68,8 @@ def draw_confusion(path: Path, evaluation: Evaluation, labels: tuple[str, ...]) 
     axes.set_yticks(range(len(labels)), labels)
     axes.set(xlabel="most likely class", ylabel="true class")
     axes.set_title(
-        f"Test part, cold start: {evaluation.accuracy_percent:.2f}% of "
-        f"{evaluation.steps:,} steps right",
+        f"Test part, cold start: {100.0 * np.trace(counts) / score.weight:.2f}% of "
+        f"{score.weight:,.0f} steps right",
         loc="left",
         fontweight="bold",
     )
@@ -82,6 +79,42 @@ def draw_confusion(path: Path, evaluation: Evaluation, labels: tuple[str, ...]) 
         _number_cells(axes, counts, shares)
     bar = figure.colorbar(image, ax=axes, shrink=0.8, label="share of the true class's steps, %")
     bar.outline.set_visible(False)
+    _save(figure, path)
+
+
+def draw_residuals(
+    path: Path,
+    network: RecurrentNetwork,
+    sequences: tuple[Sequence, ...],
+    outputs: tuple[Channel, ...],
+) -> None:
+    """Draws computed against true numbers, one panel an output.
+
+    Args:
+        path: a .png file.
+        network: the fitted one.
+        sequences: the test part, streamed cold.
+        outputs: names and units.
+    """
+    found = [
+        torch.stack([batch.targets, values * network.output_scale + network.output_mean])
+        .where(batch.weights > 0, torch.nan)
+        .flatten(1, 2)
+        for values, batch in stream(network, sequences)
+    ]
+    # (true and computed, steps of all sequences, outputs)
+    pairs = torch.cat(found, dim=1).numpy()
+    figure = Figure(figsize=(5.2 * len(outputs), 4.8), layout="constrained")
+    panels = figure.subplots(1, len(outputs), squeeze=False)[0]
+    for index, (axes, output) in enumerate(zip(panels, outputs, strict=True)):
+        true, computed = pairs[:, ~np.isnan(pairs[0, :, index]), index]
+        unit = f", {output.unit}" if output.unit else ""
+        axes.hexbin(true, computed, gridsize=60, bins="log", mincnt=1, cmap="Blues")
+        axes.axline((float(true[0]), float(true[0])), slope=1, color=_MARK, linewidth=1)
+        axes.set(xlabel=f"true {output.name}{unit}", ylabel=f"computed {output.name}{unit}")
+        error = np.abs(computed - true).mean()
+        axes.set_title(f"Mean absolute error {error:.4g}{unit}", loc="left", fontweight="bold")
+        axes.spines[["top", "right"]].set_visible(False)
     _save(figure, path)
 
 
@@ -97,14 +130,14 @@ def _draw_pair(
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _number_cells(axes: Axes, counts: NDArray[np.int64], shares: NDArray[np.float64]) -> None:
+def _number_cells(axes: Axes, counts: NDArray[np.float64], shares: NDArray[np.float64]) -> None:
     """Writes each cell's share and count; cells without a step stay empty."""
     for row, column in np.argwhere(counts):
         share = shares[row, column]
         axes.text(
             column,
             row,
-            f"{share:.1f}%\n{counts[row, column]:,}",
+            f"{share:.1f}%\n{counts[row, column]:,.0f}",
             ha="center",
             va="center",
             fontsize=8,

@@ -11,13 +11,17 @@ from tqdm import tqdm
 
 from training.config import TrainingConfig
 from training.epoch import EpochFigures
+from training.objective import Objective
 from training.trainer import Update
 
 
 class Progress:
     """Shows a fit's updates and epochs, after those that an earlier process has done."""
 
-    def __init__(self, config: TrainingConfig, done: list[EpochFigures]) -> None:
+    def __init__(
+        self, config: TrainingConfig, objective: Objective, done: list[EpochFigures]
+    ) -> None:
+        self._objective = objective
         self._epochs = config.epochs
         self._done = len(done)
         self._started = time.monotonic()
@@ -35,17 +39,16 @@ class Progress:
     def update(self, update: Update, seconds: float) -> None:
         """Shows one update, which took so many seconds."""
         if self._bar is not None:
-            loss, accuracy = update.loss / update.steps, 100.0 * update.right / update.steps
+            words = self._objective.describe(self._objective.figures(update.score))
             speed = update.steps / seconds
             self._bar.set_postfix_str(
-                f"loss {loss:.3f}, {accuracy:.1f}% right{self._validation}, {speed:,.0f} steps/s",
-                refresh=False,
+                f"{words}{self._validation}, {speed:,.0f} steps/s", refresh=False
             )
             self._bar.update()
 
     def epoch(self, figures: EpochFigures) -> None:
         """Shows one epoch."""
-        self._validation = f" (validation {figures.validation_accuracy_percent:.1f}%)"
+        self._validation = f" (validation {self._objective.describe(figures.validation)})"
         if self._bar is None:
             print(self._line(figures), file=sys.stderr, flush=True)
 
@@ -59,10 +62,8 @@ class Progress:
         left = elapsed / (figures.epoch - self._done) * (self._epochs - figures.epoch)
         return (
             f"epoch {figures.epoch:3d}/{self._epochs}"
-            f"  loss {figures.train_loss_nats_per_step:.4f} nats/step"
-            f"  {figures.train_accuracy_percent:.2f}% right"
-            f"  validation {figures.validation_loss_nats_per_step:.4f}"
-            f"  {figures.validation_accuracy_percent:.2f}%"
+            f"  {self._objective.describe(figures.training)}"
+            f"  validation {self._objective.describe(figures.validation)}"
             f"  {figures.speed_steps_per_second:,.0f} steps/s"
             f"  at most {left:.0f} s left"
         )

@@ -55,6 +55,11 @@ class RunFolder:
         """True against most likely class, on the test part."""
         return self.path / "confusion.png"
 
+    @property
+    def residual_picture(self) -> Path:
+        """True against computed numbers, on the test part."""
+        return self.path / "residuals.png"
+
     def refuse_finished(self) -> None:
         """Makes sure that no finished run is lost.
 
@@ -84,4 +89,4 @@ class RunFolder:
     def _own(self) -> tuple[Path, ...]:
         # The figures first: without them, a run that is half removed does not look finished.
         files = (self.metrics, self.config, self.last, self.best, self.log)
-        return (*files, self.loss_picture, self.confusion_picture)
+        return (*files, self.loss_picture, self.confusion_picture, self.residual_picture)

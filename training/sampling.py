@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from training.data.sequences import Sequence
@@ -19,26 +20,39 @@ class Batch:
 
     Attributes:
         inputs: (steps, lanes, features); 0 where padded.
-        targets: index of each step's class, (steps, lanes); 0 where padded.
+        targets: index of each step's class, (steps, lanes), or numbers or labels,
+            (steps, lanes, outputs); 0 where padded or missing.
         real: False where padded, (steps, lanes).
+        weights: how much each target counts, of the targets' shape; 0 where padded or missing.
     """
 
     inputs: Tensor
     targets: Tensor
     real: Tensor
+    weights: Tensor
 
 
 def pad(sequences: list[Sequence]) -> Batch:
     """Lays sequences side by side, as long as the longest."""
     steps, lanes = max(len(sequence) for sequence in sequences), len(sequences)
     inputs = np.zeros((steps, lanes, sequences[0].features.shape[1]), np.float32)
-    targets = np.zeros((steps, lanes), np.int64)
+    first = sequences[0].targets
+    targets = np.zeros((steps, lanes, *first.shape[1:]), first.dtype)
+    weights = np.zeros(targets.shape, np.float32)
     real = np.zeros((steps, lanes), bool)
     for lane, sequence in enumerate(sequences):
         inputs[: len(sequence), lane] = sequence.features
-        targets[: len(sequence), lane] = sequence.targets
+        scored = sequence.scored
+        targets[: len(sequence), lane] = np.where(scored, sequence.targets, 0)
+        weights[: len(sequence), lane] = _weighted(scored, sequence)
         real[: len(sequence), lane] = True
-    return Batch(torch.from_numpy(inputs), torch.from_numpy(targets), torch.from_numpy(real))
+    return Batch(*map(torch.from_numpy, (inputs, targets, real, weights)))
+
+
+def _weighted(scored: NDArray[np.bool_], sequence: Sequence) -> NDArray[np.float32]:
+    """The weight of each target, of the targets' shape."""
+    weights = scored.astype(np.float32)
+    return weights if sequence.weights is None else (weights.T * sequence.weights).T
 
 
 class CropSampler:

@@ -27,7 +27,8 @@ def write_tails(folder: RunFolder, out: Path) -> int:
     Args:
         folder: the run.
         out: a .parquet file. Its columns are named as in the run's data: entity, order, the
-            features as float32 in the model's order, and the target as its label.
+            features as float32 in the model's order, and the target as its label or its numbers;
+            a missing target is null.
 
     Returns:
         Number of rows.
@@ -55,5 +56,10 @@ def _rows(tail: Sequence, dataset: Dataset, config: DataConfig) -> pa.Table:
     columns = {config.entity: [tail.entity] * len(tail), config.order: tail.order}
     for index, channel in enumerate(dataset.features):
         columns[channel.name] = np.ascontiguousarray(tail.features[:, index])
-    columns[config.target] = [dataset.labels[target] for target in tail.targets]
+    if config.kind == "class":
+        labels = [dataset.labels[target] if target >= 0 else None for target in tail.targets]
+        columns[config.targets[0]] = pa.array(labels, pa.string())
+    else:
+        for index, name in enumerate(config.targets):
+            columns[name] = pa.array(tail.targets[:, index], from_pandas=True)
     return pa.table(columns)

@@ -14,7 +14,7 @@ from torch import nn
 from training.config import TrainingConfig
 from training.errors import RunError
 from training.network import RecurrentNetwork
-from training.objective import score
+from training.objective import Objective, Score
 from training.sampling import CropSampler
 
 
@@ -23,16 +23,14 @@ class Update:
     """One update of the weights.
 
     Attributes:
-        loss: cross-entropy summed over real steps, in nats, before the update.
-        right: real steps that were classified rightly.
+        score: loss and counts of the batch, before the update.
         steps: real steps.
         padded_steps: steps that were computed for nothing.
-        gradient_norm: of the mean loss of a real step, before clipping.
+        gradient_norm: of the mean loss of a step, before clipping.
         learning_rate: that was used.
     """
 
-    loss: float
-    right: int
+    score: Score
     steps: int
     padded_steps: int
     gradient_norm: float
@@ -43,9 +41,14 @@ class Trainer:
     """Fits a network, update by update."""
 
     def __init__(
-        self, network: RecurrentNetwork, sampler: CropSampler, config: TrainingConfig
+        self,
+        network: RecurrentNetwork,
+        objective: Objective,
+        sampler: CropSampler,
+        config: TrainingConfig,
     ) -> None:
         self._network = network
+        self._objective = objective
         self._sampler = sampler
         self._config = config
         self._optimiser = torch.optim.AdamW(
@@ -67,12 +70,12 @@ class Trainer:
             RunError: the loss is not a finite number any more.
         """
         batch = self._sampler.batch(number)
-        logits, _ = self._network(batch.inputs)
-        scored = score(logits, batch)
+        values, _ = self._network(batch.inputs)
+        score = self._objective.score(values, batch)
         self._optimiser.zero_grad()
-        # Padding never counts: the sum over real steps is divided by their number alone, which
-        # keeps clipping and learning rate independent of how many there are.
-        torch.autograd.backward(scored.loss / scored.steps)
+        # Padding never counts: the sum over targets is divided by their weight alone, which keeps
+        # clipping and learning rate independent of how many there are.
+        torch.autograd.backward(score.mean)
         norm = nn.utils.clip_grad_norm_(self._network.parameters(), self._config.clip_norm)
         if not math.isfinite(norm.item()):
             raise RunError(f"the gradient became {norm.item()}; lower training.learning_rate")
@@ -80,11 +83,11 @@ class Trainer:
         for group in self._optimiser.param_groups:
             group["lr"] = rate
         self._optimiser.step()
+        steps = int(batch.real.sum())
         return Update(
-            loss=scored.loss.item(),
-            right=scored.right,
-            steps=scored.steps,
-            padded_steps=batch.real.numel() - scored.steps,
+            score=score.detached(),
+            steps=steps,
+            padded_steps=batch.real.numel() - steps,
             gradient_norm=norm.item(),
             learning_rate=rate,
         )

@@ -122,3 +122,28 @@ def test_a_checkpoint_whose_names_do_not_fit_is_refused(
 
     assert command.main(["--run", str(run), "--out", str(run / "model.onnx")]) == 2
     assert "outputs: 1 names for a network of 3" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("kind", "activation"), [("regression", "identity"), ("labels", "sigmoid")]
+)
+def test_other_kinds_of_target_are_exported_and_proven(
+    run: Path, checkpoint: Checkpoint, tmp_path: Path, kind: str, activation: str
+) -> None:
+    weights = dict(checkpoint.weights)
+    units: tuple[str, ...] = ()
+    if kind == "regression":
+        weights["output_mean"] = torch.tensor([100.0, -3.0, 0.5])
+        weights["output_scale"] = torch.tensor([20.0, 2.0, 0.1])
+        units = ("vehicles/h", "", "m")
+    changed = replace(checkpoint, weights=weights, kind=kind, units=units)
+    save_checkpoint(RunFolder(run).best, changed)
+    out = tmp_path / "model.onnx"
+    assert command.main(["--run", str(run), "--out", str(out)]) == 0
+    artifact = read_artifact(out)
+    network = read_network(artifact.model, artifact.manifest)
+    assert network.activation == activation
+    np.testing.assert_allclose(network.output_mean, weights["output_mean"], rtol=1e-6)
+    assert tuple(channel.unit for channel in artifact.manifest.output.channels) == (
+        units or ("", "", "")
+    )

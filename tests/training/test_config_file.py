@@ -29,10 +29,11 @@ fractions = st.floats(1e-300, 1, exclude_max=True)
         path=words,
         entity=words,
         order=words,
-        target=words,
+        target=words | st.lists(words, min_size=1, unique=True).map(tuple),
         features=st.dictionaries(
             words, st.text(st.characters(exclude_categories=["Cs"])), min_size=1
         ),
+        kind=st.just("regression"),
         builtin=st.sampled_from(["", "watch"]),
     ),
     split=st.builds(SplitConfig, test_fraction=fractions, validation_fraction=fractions),
@@ -83,6 +84,14 @@ def test_defaults_and_whole_numbers_for_decimals() -> None:
         ("steps_per_second = -1\n" + MINIMAL, "steps_per_second = -1.0 must be at least 0"),
         ("seed = -1\n" + MINIMAL, "seed = -1 must be from 0"),
         ("name =", "not TOML"),
+        (MINIMAL.replace('"t"', "1"), "data.target = 1 must be text, or a list such as"),
+        (
+            MINIMAL.replace('"t"', '["t", "u"]'),
+            "data.target = .* must be one column where data.kind",
+        ),
+        (MINIMAL.replace('"t"', '["t", "t"]'), "data.target = .* must name a column once"),
+        (MINIMAL + 'kind = "classes"', "data.kind = 'classes' must be one of"),
+        (MINIMAL + 'target_units = { t = "g" }', "data.target_units = .*only for regression"),
     ],
 )
 def test_mistakes_are_named_in_one_line(tmp_path: Path, text: str, message: str) -> None:

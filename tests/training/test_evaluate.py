@@ -6,6 +6,7 @@ from training.convert import to_reference
 from training.data.sequences import Sequence
 from training.evaluate import evaluate
 from training.network import RecurrentNetwork, Shape, initialise
+from training.objective import ClassObjective
 from training.reference import forward
 
 
@@ -24,7 +25,9 @@ def test_every_step_counts_from_a_cold_start() -> None:
         for index in range(300)
     )
 
-    evaluation = evaluate(network, sequences)
+    objective = ClassObjective()
+    score = evaluate(network, objective, sequences)
+    figures = objective.figures(score)
 
     confusion, loss = np.zeros((3, 3), np.int64), 0.0
     reference = to_reference(network, "softmax")
@@ -33,7 +36,8 @@ def test_every_step_counts_from_a_cold_start() -> None:
         for answer, target in zip(outputs, sequence.targets, strict=True):
             confusion[target, answer.argmax()] += 1
             loss -= np.log(answer[target])
-    assert np.array_equal(evaluation.confusion, confusion)
-    assert evaluation.steps == confusion.sum()
-    assert evaluation.loss == pytest.approx(loss / confusion.sum(), rel=1e-5)
-    assert evaluation.accuracy_percent == pytest.approx(100 * np.trace(confusion) / confusion.sum())
+    assert np.array_equal(score.counts, confusion)
+    assert score.weight == confusion.sum()
+    assert figures["loss_nats_per_step"] == pytest.approx(loss / confusion.sum(), rel=1e-5)
+    accuracy = 100 * np.trace(confusion) / confusion.sum()
+    assert figures["accuracy_percent"] == pytest.approx(accuracy)

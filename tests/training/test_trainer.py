@@ -6,6 +6,7 @@ from training.config import TrainingConfig
 from training.data.sequences import Sequence
 from training.errors import RunError
 from training.network import RecurrentNetwork, Shape, initialise
+from training.objective import ClassObjective
 from training.sampling import CropSampler
 from training.trainer import Trainer, learning_rate
 
@@ -24,7 +25,7 @@ def make_trainer(config: TrainingConfig, scale: float = 1.0) -> tuple[Trainer, R
     network = RecurrentNetwork(Shape(2, 2, 4, 1, reset_after=False, bias=True))
     initialise(network, torch.Generator().manual_seed(1))
     sampler = CropSampler(sequences, config.lanes, config.crop_steps, seed=1)
-    return Trainer(network, sampler, config), network
+    return Trainer(network, ClassObjective(), sampler, config), network
 
 
 def test_the_schedule_rises_and_falls() -> None:

@@ -1,4 +1,4 @@
-"""Columns as numbers, orders and classes, checked cell by cell.
+"""Columns as numbers, orders, classes, labels and weights, checked cell by cell.
 
 Owns what a cell may hold. Knows nothing of sequences.
 """
@@ -51,25 +51,64 @@ def read_order(table: Table, name: str) -> NDArray[Any]:
 
 
 def read_classes(table: Table, name: str) -> tuple[tuple[str, ...], NDArray[np.int64]]:
-    """The classes, sorted, and the index of each row's class, (rows,).
+    """The classes, sorted, and the index of each row's class, (rows,); -1 where it is missing.
 
     Raises:
-        DataError: a cell is missing, the column holds decimal numbers, or only one class.
+        DataError: the column holds decimal numbers, only one class, or nothing at all.
     """
-    column = _complete(table, name)
+    column, missing = _optional(table, name)
     kind = column.type
     if not (_is_text(column) or pa.types.is_integer(kind) or pa.types.is_boolean(kind)):
         raise DataError(
             f"{table.path}: target column '{name}' holds {kind}; "
             "classes have to be text or whole numbers"
         )
-    labels, targets = np.unique(_to_numpy(column), return_inverse=True)
+    labels, present = np.unique(_to_numpy(column.drop_null()), return_inverse=True)
     if len(labels) == 1:
         raise DataError(
             f"{table.path}: target column '{name}' holds a single class, {str(labels[0])!r}; "
             "a classifier needs at least two"
         )
-    return tuple(str(label) for label in labels), targets.astype(np.int64)
+    targets = np.full(len(missing), -1, np.int64)
+    targets[~missing] = present
+    return tuple(str(label) for label in labels), targets
+
+
+def read_values(table: Table, names: tuple[str, ...]) -> NDArray[np.float32]:
+    """Target numbers side by side, (rows, columns); NaN where they are missing.
+
+    Raises:
+        DataError: a cell is not a finite number, or a column holds nothing at all.
+    """
+    columns = [_parse(table, name, *_optional(table, name)) for name in names]
+    return np.stack(columns, axis=1).astype(np.float32)
+
+
+def read_labels(table: Table, names: tuple[str, ...]) -> NDArray[np.float32]:
+    """Target labels side by side, 0 or 1, (rows, columns); NaN where they are missing.
+
+    Raises:
+        DataError: a cell is something else, or a column holds nothing at all.
+    """
+    values = read_values(table, names)
+    wrong = ~(np.isnan(values) | (values == 0) | (values == 1))
+    if wrong.any():
+        row, column = np.argwhere(wrong)[0]
+        raise table.fault(names[column], int(row), f"{values[row, column]} must be 0, 1 or empty")
+    return values
+
+
+def read_weights(table: Table, name: str) -> NDArray[np.float32]:
+    """How much each row's target counts, (rows,).
+
+    Raises:
+        DataError: a cell is missing, or is not a finite number of at least 0.
+    """
+    weights = _numbers(table, name)
+    if (weights < 0).any():
+        row = int((weights < 0).argmax())
+        raise table.fault(name, row, f"{weights[row]} is a weight below 0; correct it")
+    return weights.astype(np.float32)
 
 
 def read_names(table: Table, name: str) -> NDArray[Any]:
@@ -84,6 +123,13 @@ def read_names(table: Table, name: str) -> NDArray[Any]:
 def _numbers(table: Table, name: str) -> NDArray[np.float64]:
     """A column as finite numbers."""
     column = _complete(table, name)
+    return _parse(table, name, column, np.zeros(len(column), bool))
+
+
+def _parse(
+    table: Table, name: str, column: pa.ChunkedArray, missing: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Cells as finite numbers, (rows,); NaN where they are missing."""
     if _is_text(column):
         column = pc.utf8_trim_whitespace(column)
     try:
@@ -91,9 +137,12 @@ def _numbers(table: Table, name: str) -> NDArray[np.float64]:
     except pa.ArrowNotImplementedError:
         raise DataError(f"{table.path}: column '{name}' holds {column.type}, not numbers") from None
     except pa.ArrowInvalid:
-        row, text = next(cell for cell in enumerate(column.to_pylist()) if not _is_number(cell[1]))
+        cells = enumerate(column.to_pylist())
+        row, text = next(
+            (row, text) for row, text in cells if not missing[row] and not _is_number(text)
+        )
         raise table.fault(name, row, f"{text!r} is not a number; correct it") from None
-    infinite = ~np.isfinite(values)
+    infinite = ~np.isfinite(values) & ~missing
     if infinite.any():
         row = int(infinite.argmax())
         raise table.fault(name, row, f"{values[row]} is not a finite number; correct it")
@@ -102,14 +151,28 @@ def _numbers(table: Table, name: str) -> NDArray[np.float64]:
 
 def _complete(table: Table, name: str) -> pa.ChunkedArray:
     """A column in which no cell is missing."""
+    column, missing = _plain(table, name)
+    if missing.any():
+        row = int(missing.argmax())
+        raise table.fault(name, row, "the cell is empty; fill it in or remove the row")
+    return column
+
+
+def _optional(table: Table, name: str) -> tuple[pa.ChunkedArray, NDArray[np.bool_]]:
+    """A column in which cells may be missing, as nulls, and which are, (rows,)."""
+    column, missing = _plain(table, name)
+    if missing.all():
+        raise DataError(f"{table.path}: target column '{name}' is empty in every row; fill it in")
+    return pc.if_else(pa.array(missing), pa.scalar(None, column.type), column), missing
+
+
+def _plain(table: Table, name: str) -> tuple[pa.ChunkedArray, NDArray[np.bool_]]:
+    """A column without dictionary, and which cells are missing, (rows,)."""
     column = table.column(name)
     if pa.types.is_dictionary(column.type):
         column = pc.cast(column, column.type.value_type)
     missing = pc.equal(column, "") if _is_text(column) else pc.is_null(column, nan_is_null=True)
-    row = pc.index(pc.fill_null(missing, True), True).as_py()
-    if row >= 0:
-        raise table.fault(name, row, "the cell is empty; fill it in or remove the row")
-    return column
+    return column, _to_numpy(pc.fill_null(missing, True))
 
 
 def _is_text(column: pa.ChunkedArray) -> bool:

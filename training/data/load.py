@@ -10,7 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.config import DataConfig
-from training.data.columns import read_classes, read_features, read_names, read_order
+from training.data.columns import (
+    read_classes,
+    read_features,
+    read_labels,
+    read_names,
+    read_order,
+    read_values,
+    read_weights,
+)
 from training.data.sequences import Dataset, Sequence
 from training.data.table import Table, read_table
 from training.data.watch import ensure_watch
@@ -33,12 +41,24 @@ def load_dataset(config: DataConfig) -> Dataset:
     channels = _channels(table, config)
     features = read_features(table, tuple(channel.name for channel in channels))
     order = read_order(table, config.order)
-    labels, targets = read_classes(table, config.target)
+    labels, targets = _targets(table, config)
+    weights = read_weights(table, config.weight) if config.weight else None
     sequences = []
     for entity, rows in _rows_by_entity(read_names(table, config.entity)):
         _check_order(table, config.order, order[rows], rows)
-        sequences.append(Sequence(entity, order[rows], features[rows], targets[rows]))
-    return Dataset(channels, labels, tuple(sequences))
+        counts = None if weights is None else weights[rows]
+        sequences.append(Sequence(entity, order[rows], features[rows], targets[rows], counts))
+    units = tuple(config.target_units.get(name, "") for name in config.targets)
+    scaled = config.kind == "regression"
+    return Dataset(channels, labels, tuple(sequences), units if scaled else ())
+
+
+def _targets(table: Table, config: DataConfig) -> tuple[tuple[str, ...], NDArray[Any]]:
+    """Names of the outputs, and every row's target."""
+    if config.kind == "class":
+        return read_classes(table, config.targets[0])
+    read = read_values if config.kind == "regression" else read_labels
+    return config.targets, read(table, config.targets)
 
 
 def _channels(table: Table, config: DataConfig) -> tuple[Channel, ...]:
@@ -47,8 +67,8 @@ def _channels(table: Table, config: DataConfig) -> tuple[Channel, ...]:
     for pattern, unit in config.features.items():
         for name in table.matching(pattern):
             units.setdefault(name, unit)
-    for role in ("entity", "order", "target"):
-        name = getattr(config, role)
+    roles = [("entity", config.entity), ("order", config.order), ("weight", config.weight)]
+    for role, name in [*roles, *(("target", name) for name in config.targets)]:
         if name in units:
             raise DataError(
                 f"data.features: column '{name}' is data.{role}, and can't be an input too; "

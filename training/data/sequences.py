@@ -1,4 +1,4 @@
-"""Sequences of steps, each with a class, in memory.
+"""Sequences of steps, each with its target, in memory.
 
 Owns the form in which all other code sees data, and its digest. Knows neither files nor torch.
 """
@@ -22,13 +22,16 @@ class Sequence:
         entity: whose steps they are.
         order: what they are ordered by, numbers or times, (steps,).
         features: float32, as a stream sends them, (steps, features).
-        targets: index of each step's class, (steps,).
+        targets: index of each step's class, (steps,), -1 where it is missing; or float32 numbers
+            or labels, (steps, outputs), NaN where they are missing.
+        weights: how much each step's target counts, (steps,); None where all count 1.
     """
 
     entity: str
     order: NDArray[Any]
     features: NDArray[np.float32]
-    targets: NDArray[np.int64]
+    targets: NDArray[np.int64] | NDArray[np.float32]
+    weights: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         """Number of steps."""
@@ -42,7 +45,14 @@ class Sequence:
             order=self.order[part],
             features=self.features[part],
             targets=self.targets[part],
+            weights=None if self.weights is None else self.weights[part],
         )
+
+    @property
+    def scored(self) -> NDArray[np.bool_]:
+        """Which targets are there, of the targets' shape."""
+        targets = self.targets
+        return targets >= 0 if targets.dtype.kind == "i" else ~np.isnan(targets)
 
 
 @dataclass(frozen=True)
@@ -51,22 +61,26 @@ class Dataset:
 
     Attributes:
         features: the input's channels, in column order.
-        labels: the classes, in index order.
+        labels: names of the outputs: the classes, in index order, or the target columns.
         sequences: one for each entity.
+        units: of the outputs; none for classes and labels.
     """
 
     features: tuple[Channel, ...]
     labels: tuple[str, ...]
     sequences: tuple[Sequence, ...]
+    units: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:
         """Fingerprint of all that training sees: names, units, labels, steps; "sha256:<hex>"."""
         digest = hashlib.sha256()
         channels = [[channel.name, channel.unit] for channel in self.features]
-        digest.update(json.dumps([channels, self.labels]).encode())
+        digest.update(json.dumps([channels, self.labels, self.units]).encode())
         for sequence in self.sequences:
             digest.update(json.dumps([sequence.entity, len(sequence)]).encode())
             digest.update(sequence.features.astype("<f4").tobytes())
-            digest.update(sequence.targets.astype("<i8").tobytes())
+            digest.update(sequence.targets.tobytes())
+            if sequence.weights is not None:
+                digest.update(sequence.weights.tobytes())
         return f"sha256:{digest.hexdigest()}"

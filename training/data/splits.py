@@ -37,6 +37,25 @@ def split_by_time(dataset: Dataset, config: SplitConfig) -> Split:
     return Split(training, validation, test)
 
 
+def check_targets(split: Split) -> None:
+    """Makes sure that every part has something to be scored on.
+
+    Raises:
+        DataError: a part has no target at all, or all of them have weight 0.
+    """
+    for name, part in vars(split).items():
+        if not any(_counts(sequence) for sequence in part):
+            raise DataError(
+                f"the {name} part has no target that counts; fill some in, or change the "
+                "fractions of [split]"
+            )
+
+
+def _counts(sequence: Sequence) -> bool:
+    scored = sequence.scored.reshape(len(sequence), -1).any(axis=1)
+    return bool(scored.any() if sequence.weights is None else (sequence.weights[scored] > 0).any())
+
+
 def _cut(sequence: Sequence, config: SplitConfig) -> tuple[Sequence, Sequence, Sequence]:
     steps = len(sequence)
     test_start = steps - max(1, round(config.test_fraction * steps))
