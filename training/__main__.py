@@ -37,6 +37,13 @@ them to Parquet, once. A row is a packet of 5 samples x 6 channels, a tenth of a
 example:
   python -m training data watch --out data/watch.parquet
 """
+_TRAFFIC = """\
+Fetches six years of a road's traffic and weather with pip, checks their hash, and converts them to
+Parquet, once. A row is an hour.
+
+example:
+  python -m training data traffic --out data/traffic.parquet
+"""
 _TAILS = """\
 Writes the steps that a run was tested on, the end of every sequence, with the true classes: what to
 stream to a service to see the same accuracy there.
@@ -72,13 +79,22 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_fit(commands)
-    data = _add(commands, "data", "fetch and write data sets", f"{_WATCH}\n{_TAILS}")
+    data = _add(commands, "data", "fetch and write data sets", f"{_WATCH}\n{_TRAFFIC}\n{_TAILS}")
     kinds = data.add_subparsers(required=True, metavar="WHAT")
     watch = _add(kinds, "watch", "fetch and convert the built-in activity set", _WATCH)
     watch.add_argument(
         "--out", type=Path, default=Path("data/watch.parquet"), metavar="FILE", help="(%(default)s)"
     )
     watch.set_defaults(run_command=_watch)
+    traffic = _add(kinds, "traffic", "fetch and convert the built-in traffic set", _TRAFFIC)
+    traffic.add_argument(
+        "--out",
+        type=Path,
+        default=Path("data/traffic.parquet"),
+        metavar="FILE",
+        help="(%(default)s)",
+    )
+    traffic.set_defaults(run_command=_traffic)
     tails = _add(kinds, "tails", "write the steps that a run was tested on", _TAILS)
     tails.add_argument("--run", type=Path, required=True, metavar="FOLDER", help="a finished run")
     tails.add_argument("--out", type=Path, required=True, metavar="FILE", help="a .parquet file")
@@ -149,6 +165,13 @@ def _watch(options: argparse.Namespace) -> None:
     from training.data.watch import ensure_watch
 
     made = ensure_watch(options.out)
+    print(f"{options.out}: {'fetched and converted' if made else 'is there already'}")
+
+
+def _traffic(options: argparse.Namespace) -> None:
+    from training.data.traffic import ensure_traffic
+
+    made = ensure_traffic(options.out)
     print(f"{options.out}: {'fetched and converted' if made else 'is there already'}")
 
 

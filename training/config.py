@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from training.errors import ConfigError
 
-BUILTIN_SETS = ("watch",)
+BUILTIN_SETS = ("watch", "traffic")
 TARGET_KINDS = ("class", "regression", "labels")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 

@@ -21,6 +21,7 @@ from training.data.columns import (
 )
 from training.data.sequences import Dataset, Sequence
 from training.data.table import Table, read_table
+from training.data.traffic import ensure_traffic
 from training.data.watch import ensure_watch
 from training.errors import DataError
 from training.trained import Channel
@@ -37,6 +38,8 @@ def load_dataset(config: DataConfig) -> Dataset:
     path = Path(config.path)
     if config.builtin == "watch":
         ensure_watch(path)
+    elif config.builtin == "traffic":
+        ensure_traffic(path)
     table = read_table(path, config.entity)
     channels = _channels(table, config)
     features = read_features(table, tuple(channel.name for channel in channels))

