@@ -6,6 +6,7 @@ itself as printed.
 
 import argparse
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from demo.tails import Columns, Tails, read_outputs, read_tails
 from demo.verdict import judge, table
 from training.checkpoint import load_trained
 from training.config_file import read_config
-from training.errors import TrainingError
+from training.errors import ConfigError, TrainingError
 from training.reference import Array, Network, forward
 
 _CONFIG = Path("training/configs/activity.toml")
@@ -45,12 +46,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--config", type=Path, default=_CONFIG, help="of the training (%(default)s)"
     )
     options = parser.parse_args(arguments)
+    # So that a killed demo still ends its children on the way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     started = time.perf_counter()
     try:
         held = _demo(options.config, options.out)
     except (DemoError, TrainingError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2 if isinstance(error, TrainingError) else 1
+    except KeyboardInterrupt:
+        return 130
     print(
         f"\n{options.out}/ holds the model, the curves and the tables; {_minutes(started)} in all"
     )
@@ -60,7 +65,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _demo(config_path: Path, out: Path) -> bool:
     """Runs every step; True where every figure holds."""
     config = read_config(config_path)
-    columns = Columns(config.data.entity, config.data.order, config.data.target)
+    target = config.data.target
+    if config.data.kind != "class" or not isinstance(target, str):
+        raise ConfigError(f"data.kind = {config.data.kind!r}; the demo judges one class a step")
+    columns = Columns(config.data.entity, config.data.order, target)
     model = out / "model.onnx"
     tails_path, scored_path = out / "tails.parquet", out / "scored.parquet"
     if config.data.builtin == "watch":

@@ -26,7 +26,11 @@ def run(title: str, *command: object) -> None:
     """
     words = [str(word) for word in command]
     _announce(title, words)
-    code = subprocess.run([sys.executable, "-m", *words], check=False).returncode
+    with subprocess.Popen([sys.executable, "-m", *words]) as process:
+        try:
+            code = process.wait()
+        finally:
+            process.terminate()
     if code != 0:
         raise DemoError(f"`python -m {' '.join(words)}` failed with exit code {code}")
 

@@ -7,6 +7,8 @@ of files, graphs and engines.
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
+import onnx
+
 from export import tensors
 from export.errors import ArtifactError, RunError
 from protos.statewise.v1.manifest_pb2 import (
@@ -100,6 +102,27 @@ def activation_of(manifest: Manifest) -> Activation:
         if value == manifest.output.activation:
             return activation
     raise ArtifactError("manifest.output.activation is missing; export the model again")
+
+
+def check_tensor_names(manifest: Manifest, model: onnx.ModelProto) -> None:
+    """Compares the tensors that a manifest names with the graph's.
+
+    Raises:
+        ArtifactError: names the first field whose tensor the graph does not have.
+    """
+    inputs = [info.name for info in model.graph.input]
+    outputs = [info.name for info in model.graph.output]
+    named = [("input.tensor", manifest.input.tensor, inputs)]
+    named.append(("output.tensor", manifest.output.tensor, outputs))
+    for state in manifest.states:
+        named.append(("states.input_tensor", state.input_tensor, inputs))
+        named.append(("states.output_tensor", state.output_tensor, outputs))
+    for field, tensor, found in named:
+        if tensor not in found:
+            raise ArtifactError(
+                f"the manifest does not match its graph: {field} is {tensor!r}, and the graph has "
+                f"{', '.join(found)}; export the model again"
+            )
 
 
 def is_reset_after(cell: Cell) -> bool:

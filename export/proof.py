@@ -12,7 +12,7 @@ from export.artifact import Artifact, serialize
 from export.cases import answer
 from export.forms import form_of
 from export.golden import read_golden
-from export.manifest import sizes_of
+from export.manifest import check_tensor_names, sizes_of
 from export.readback import read_network
 from export.runtime import SequenceRunner, open_runner
 from export.tensors import check_signature
@@ -106,6 +106,7 @@ def _compare_all(
     model, manifest = artifact.model, artifact.manifest
     form, sizes = form_of(model), sizes_of(manifest)
     check_signature(model, form.signature(sizes))
+    check_tensor_names(manifest, model)
     found = read_network(model, manifest)
     if checkpoint is not None:
         yield checks.check_weights(found, checkpoint)

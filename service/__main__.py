@@ -156,8 +156,7 @@ def _add_health(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     health.add_argument("--host", default="127.0.0.1", help="(127.0.0.1)")
-    port = from_environment().get("port", Settings.port)
-    health.add_argument("--port", type=int, default=port, help="gRPC port (STATEWISE_PORT or 8500)")
+    health.add_argument("--port", type=int, help="gRPC port (STATEWISE_PORT or 8500)")
     health.add_argument("--timeout", type=float, default=3.0, metavar="S", help="seconds (3)")
     health.set_defaults(run=_health)
 
@@ -188,7 +187,8 @@ def _score(options: argparse.Namespace) -> int:
 def _health(options: argparse.Namespace) -> int:
     from service.rpc.probe import probe
 
-    status = probe(f"{options.host}:{options.port}", options.timeout)
+    port = options.port or from_environment().get("port", Settings.port)
+    status = probe(f"{options.host}:{port}", options.timeout)
     print(status)
     return 0 if status == "SERVING" else 1
 

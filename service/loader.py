@@ -10,6 +10,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 
 from service import artifact, selftest
 from service.arena import Arena
+from service.artifact import Artifact
 from service.batcher import Batcher
 from service.engine import Engine
 from service.metrics import Metrics
@@ -19,6 +20,9 @@ from service.settings import Settings
 
 _log = logging.getLogger(__name__)
 _TIMED_ROWS, _TIMED_REPEATS = 32, 15
+# What a message holds beside the numbers: a few varints and tags.
+_ENVELOPE_BYTES = 256
+_FLOAT32_BYTES = 4
 
 
 def load_model(entry: Entry, settings: Settings, metrics: Metrics) -> ServedModel:
@@ -55,7 +59,15 @@ def load_model(entry: Entry, settings: Settings, metrics: Metrics) -> ServedMode
         arena=arena,
         batcher=Batcher(engine, arena, counters, executor),
         metrics=counters,
+        max_chunk_steps=_max_chunk_steps(loaded, settings),
     )
+
+
+def _max_chunk_steps(loaded: Artifact, settings: Settings) -> int:
+    """As many steps as settings allow and as fit in a message, asked or answered."""
+    width = max(loaded.input.width, loaded.output.width)
+    fitting = (settings.max_message_bytes - _ENVELOPE_BYTES) // (width * _FLOAT32_BYTES)
+    return max(1, min(settings.max_chunk_steps, fitting))
 
 
 def _executor(entry: Entry, engine: Engine, inline_limit_ms: float) -> Executor | None:

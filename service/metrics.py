@@ -57,7 +57,7 @@ class Metrics:
         self._open = Gauge("statewise_open_streams", "Streams open now.", _MODEL, registry=registry)
         self._refused = Counter(
             "statewise_refusals",
-            "Chunks and opens refused, by reason.",
+            "Chunks refused, by reason.",
             (*_MODEL, "reason"),
             registry=registry,
         )
@@ -97,7 +97,3 @@ class Metrics:
         """Records that a model passed its self-test, and how."""
         self._info.labels(model, version, content_digest, fingerprint, provider).set(1)
         self._self_test.labels(model, version).set(worst_error)
-
-    def refused(self, reason: str) -> None:
-        """Counts a request that was refused before it reached a model."""
-        self._refused.labels("", "", reason).inc()

@@ -16,7 +16,11 @@ from service.selftest import SelfTest
 
 @dataclass(frozen=True)
 class ServedModel:
-    """One version of a model, with everything that its streams need."""
+    """One version of a model, with everything that its streams need.
+
+    Attributes:
+        max_chunk_steps: largest number of steps that one of its chunks may carry.
+    """
 
     name: str
     version: int
@@ -25,6 +29,7 @@ class ServedModel:
     arena: Arena
     batcher: Batcher
     metrics: ModelMetrics
+    max_chunk_steps: int
 
 
 class Models:
@@ -54,8 +59,9 @@ class Models:
             )
         if not version:
             return versions[max(versions)]
-        if version.isdecimal() and int(version) in versions:
-            return versions[int(version)]
+        for number, model in versions.items():
+            if version == str(number):
+                return model
         known = ", ".join(map(str, sorted(versions)))
         raise NotFound(
             f"version of {name} is {version!r}; this server has {known}",

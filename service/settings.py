@@ -85,7 +85,9 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> dict[str, o
     found: dict[str, object] = {}
     for setting in fields(Settings):
         variable = _PREFIX + setting.name.upper()
-        if text := environment.get(variable):
+        # Kubernetes sets STATEWISE_PORT to an address where a Service is called statewise.
+        text = environment.get(variable, "")
+        if text and not text.startswith("tcp://"):
             found[setting.name] = _convert(variable, text, setting.type)
     return found
 

@@ -43,7 +43,6 @@ class Streams:
     def __init__(self, models: Models, settings: Settings) -> None:
         """Starts without streams."""
         self._models = models
-        self._max_chunk_steps = settings.max_chunk_steps
         self._max_id_length = settings.max_id_length
         self._live: dict[str, Stream] = {}
         self._draining = False
@@ -53,11 +52,6 @@ class Streams:
     def live(self) -> int:
         """Number of open streams."""
         return len(self._live)
-
-    @property
-    def max_chunk_steps(self) -> int:
-        """Largest number of steps that one chunk may carry."""
-        return self._max_chunk_steps
 
     def open(self, model: str, version: str = "", stream_id: str = "") -> Stream:
         """Opens a stream in the model's initial state.
@@ -137,7 +131,7 @@ class Streams:
         try:
             if chunk.sequence != stream.expected:
                 raise _gap(stream, chunk)
-            return decode(chunk, stream.model.artifact.input.width, self._max_chunk_steps)
+            return decode(chunk, stream.model.artifact.input.width, stream.model.max_chunk_steps)
         except InvalidArgument as error:
             stream.model.metrics.refused(error.reason)
             raise

@@ -136,7 +136,7 @@ def _reading(path: Path, kind: str, names: Sequence[str] = ()) -> Iterator[None]
     """Turns what the reader raises into one line."""
     try:
         yield
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, UnicodeDecodeError, pa.ArrowException) as error:
         cause = _plain(" ".join(str(error).split()), names)
         raise TableError(f"{path}: can't be read as {kind}: {cause}; write it again") from None
 

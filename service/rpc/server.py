@@ -71,7 +71,7 @@ async def serve(settings: Settings) -> None:
         _log.info("stopping: %d open streams, %g s", streams.live, settings.drain_seconds)
         await status.enter_graceful_shutdown()
         await streams.drain(settings.drain_seconds)
-        await servicer.cut()
+        await servicer.cut(_CUT_SECONDS)
         await server.stop(grace=_CUT_SECONDS)
 
 

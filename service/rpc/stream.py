@@ -54,14 +54,18 @@ class StreamServicer(StreamServiceServicer):
             with self._cuttable() as call:
                 await self._serve(context, call)
 
-    async def cut(self) -> None:
-        """Ends every open call with Unavailable, as soon as it is not within a write."""
+    async def cut(self, seconds: float) -> None:
+        """Ends every open call with Unavailable, as soon as it is not within a write.
+
+        A caller that does not read can hold up a write for ever; it is given `seconds`.
+        """
         self._cutting = True
         tasks = [call.task for call in self._calls]
         for call in self._calls:
             if call.reading:
                 call.task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if tasks:
+            await asyncio.wait(tasks, timeout=seconds)
 
     @contextmanager
     def _cuttable(self) -> Iterator[_Call]:
@@ -83,7 +87,7 @@ class StreamServicer(StreamServiceServicer):
         if stream is None:
             return
         try:
-            await context.write(wire.ServerMessage(opened=_opened(stream, self._streams)))
+            await context.write(wire.ServerMessage(opened=_opened(stream)))
             await self._converse(stream, context, call)
         finally:
             self._streams.close(stream)
@@ -163,7 +167,7 @@ def _refused(stream: LiveStream, sequence: int, error: InvalidArgument) -> wire.
     )
 
 
-def _opened(stream: LiveStream, streams: Streams) -> wire.Opened:
+def _opened(stream: LiveStream) -> wire.Opened:
     model = stream.model
     return wire.Opened(
         stream_id=stream.id,
@@ -175,5 +179,5 @@ def _opened(stream: LiveStream, streams: Streams) -> wire.Opened:
         outputs=model.artifact.output.channels,
         outputs_are_classes=model.artifact.classes,
         steps_per_second=model.artifact.steps_per_second,
-        max_chunk_steps=streams.max_chunk_steps,
+        max_chunk_steps=model.max_chunk_steps,
     )

@@ -8,10 +8,10 @@ import pytest
 
 from export.artifact import Artifact
 from export.cases import answer
-from export.errors import RunError
+from export.errors import ArtifactError, RunError
 from export.exporter import make_artifact
 from export.golden import BATCH, STEPS, read_golden
-from export.manifest import sizes_of
+from export.manifest import check_tensor_names, sizes_of
 from export.proof import ProofSettings
 from export.random_model import random_model, random_network
 from protos.statewise.v1.manifest_pb2 import Cell, Output
@@ -104,3 +104,25 @@ def test_names_that_do_not_fit_the_network_are_refused(
         make_artifact(replace(model, features=model.features[:3]), settings=quick)
     with pytest.raises(RunError, match="outputs: 4 names for a network of 3"):
         make_artifact(replace(model, outputs=(*model.outputs, Channel("x"))), settings=quick)
+
+
+@pytest.mark.parametrize(
+    ("part", "field"), [("input", "input.tensor"), ("output", "output.tensor")]
+)
+def test_a_tensor_that_the_graph_does_not_have_is_named(
+    model: TrainedModel, quick: ProofSettings, part: str, field: str
+) -> None:
+    artifact = make_artifact(model, settings=quick)[0]
+    check_tensor_names(artifact.manifest, artifact.model)
+    getattr(artifact.manifest, part).tensor = "foo"
+    with pytest.raises(ArtifactError, match=f"{field} is 'foo', and the graph has"):
+        check_tensor_names(artifact.manifest, artifact.model)
+
+
+def test_a_state_that_the_graph_does_not_have_is_named(
+    model: TrainedModel, quick: ProofSettings
+) -> None:
+    artifact = make_artifact(model, settings=quick)[0]
+    artifact.manifest.states[0].output_tensor = "foo"
+    with pytest.raises(ArtifactError, match=r"states\.output_tensor is 'foo'"):
+        check_tensor_names(artifact.manifest, artifact.model)

@@ -90,7 +90,7 @@ def fake_model(
     batcher, arena = fake_batcher(engine, capacity)
     counters = Metrics().model(name, str(version), lambda: arena.taken)
     proof = SelfTest(0.0, 1e-6, "nowhere", 0, f"sha256:fingerprint-{version}")
-    return ServedModel(name, version, _artifact(name), proof, arena, batcher, counters)
+    return ServedModel(name, version, _artifact(name), proof, arena, batcher, counters, 8192)
 
 
 def fake_streams(*models: ServedModel, **changes: object) -> Streams:

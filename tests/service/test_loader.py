@@ -74,3 +74,13 @@ async def test_streams_and_ticks_are_counted(model_path):
     assert value("tick_rows_sum") == 7
     assert value("tick_seconds_count") == 7
     assert value("refusals_total", reason="SEQUENCE_GAP") == 1
+
+
+def test_a_chunk_of_the_largest_size_fits_in_a_message(model_path):
+    settings = Settings(model_path.parent, max_message_bytes=1_024 * 20)
+    model = load_model(entry(model_path), settings, Metrics())
+    assert 900 < model.max_chunk_steps <= 1_024 * 20 // (5 * 4)
+    assert (
+        load_model(entry(model_path), Settings(model_path.parent), Metrics()).max_chunk_steps
+        == 8_192
+    )

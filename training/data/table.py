@@ -81,7 +81,7 @@ def read_table(path: Path, entity: str) -> Table:
         raise DataError(f"{path}: there is no such file; check data.path")
     try:
         rows = readers[path.suffix](path)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: damaged {path.suffix} file: {_first_line(error)}") from None
     if rows.num_rows == 0:
         raise DataError(f"{path}: the table has no rows; nothing to train on")

@@ -258,7 +258,7 @@ async def test_cutting_tells_open_streams_to_go_elsewhere():
     async with serving(streams) as (stub, servicer):
         calls = [await opened(stub) for _ in range(3)]
         await streams.drain(0)
-        await servicer.cut()
+        await servicer.cut(10)
         errors = [await failure(call) for call in calls]
     assert [error.code() for error in errors] == [grpc.StatusCode.UNAVAILABLE] * 3
     assert details(errors[0]) == (details(errors[1])[0], 1.0)
@@ -272,3 +272,23 @@ async def test_an_empty_call_ends_well():
         await call.done_writing()
         assert await call.read() is grpc.aio.EOF
         assert await call.code() == grpc.StatusCode.OK
+
+
+async def test_a_caller_that_never_reads_does_not_hold_up_the_end():
+    streams = fake_streams(fake_model())
+    inputs = distinct(8192, 1)
+    async with serving(streams) as (stub, servicer):
+        call = await opened(stub)
+        for number in range(8):
+            # Results of 128 KiB each, which nobody reads, fill the caller's window.
+            await call.write(chunk(number + 1, inputs))
+        await streams.drain(0)
+        await asyncio.wait_for(servicer.cut(0.1), 30)
+        call.cancel()
+
+
+async def test_a_chunk_may_be_as_long_as_its_message():
+    async with serving(fake_streams(fake_model())) as (stub, _):
+        call = await opened(stub)
+        refused = (await ask(call, chunk(1, distinct(8193, 1)))).refused
+    assert (refused.reason, refused.metadata["max_chunk_steps"]) == ("STEP_COUNT", "8192")
