@@ -22,7 +22,14 @@ from training.trained import TrainedModel
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Runs a command; returns its exit code."""
+    """Runs a command; returns its exit code, 130 for Ctrl-C."""
+    try:
+        return _run(words)
+    except KeyboardInterrupt:
+        return 130
+
+
+def _run(words: Sequence[str] | None) -> int:
     parser = arguments.parser()
     options = parser.parse_args(words)
     if options.command == "validate":

@@ -120,9 +120,15 @@ def _add_random(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     random.add_argument(
         "--activation", choices=get_args(Activation), default="softmax", help="(softmax)"
     )
-    random.add_argument("--seed", type=int, default=0, metavar="N", help="of the weights (0)")
+    random.add_argument("--seed", type=_seed, default=0, metavar="N", help="of the weights (0)")
     random.add_argument("--name", default="random", help="the model's name (random)")
     _add_output(random)
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0")
+    return int(text)
 
 
 def _positive(text: str) -> int:

@@ -20,6 +20,7 @@ Fits GRUs on sequences from tables, and fetches the built-in data.
 example:
   python -m training fit --config training/configs/activity.toml --out runs/activity
 """
+_MOST_THREADS = 1_024
 _FIT = """\
 Fits a GRU on sequences with back-propagation through time, tests it on the end of every sequence,
 and leaves checkpoints, figures and pictures in a run folder.
@@ -136,8 +137,8 @@ def _fit(options: argparse.Namespace) -> None:
     config = read_config(options.config)
     if options.seed is not None:
         config = replace(config, seed=options.seed)
-    if options.threads < 1:
-        raise ConfigError(f"--threads {options.threads} must be at least 1")
+    if not 1 <= options.threads <= _MOST_THREADS:
+        raise ConfigError(f"--threads {options.threads} must be from 1 to {_MOST_THREADS}")
     import torch
 
     from training.fit import fit

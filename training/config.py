@@ -11,6 +11,8 @@ from training.errors import ConfigError
 
 BUILTIN_SETS = ("watch", "traffic")
 TARGET_KINDS = ("class", "regression", "labels")
+# Far above any use, and below what no counter or memory holds.
+_MOST = 1_000_000
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -109,9 +111,10 @@ class NetworkConfig:
 
     def __post_init__(self) -> None:
         """Checks every range."""
-        for setting in ("hidden", "layers"):
+        # Above these a machine's memory ends, not a network's use.
+        for setting, most in (("hidden", 16_384), ("layers", 64)):
             value = getattr(self, setting)
-            _require(value >= 1, f"network.{setting}", value, "must be at least 1")
+            _require(1 <= value <= most, f"network.{setting}", value, f"must be from 1 to {most}")
 
 
 @dataclass(frozen=True)
@@ -146,7 +149,8 @@ class TrainingConfig:
         """Checks every range."""
         for setting in ("epochs", "batches_per_epoch", "lanes", "crop_steps", "patience_epochs"):
             value = getattr(self, setting)
-            _require(value >= 1, f"training.{setting}", value, "must be at least 1")
+            remedy = f"must be from 1 to {_MOST}"
+            _require(1 <= value <= _MOST, f"training.{setting}", value, remedy)
         for setting in ("learning_rate", "clip_norm"):
             value = getattr(self, setting)
             _require(0 < value < math.inf, f"training.{setting}", value, "must be above 0")

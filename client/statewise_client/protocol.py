@@ -12,7 +12,7 @@ from statewise_client._generated.statewise.v1.stream_pb2 import (
     Open,
     ServerMessage,
 )
-from statewise_client.errors import ProtocolError
+from statewise_client.errors import InputError, ProtocolError
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,16 @@ class StreamInfo:
 
 
 def opening(model: str, version: str, stream_id: str) -> ClientMessage:
-    """The message that opens a stream."""
+    """The message that opens a stream.
+
+    Raises:
+        InputError: a name is not text that UTF-8 can carry.
+    """
+    for field, text in (("model", model), ("version", version), ("stream_id", stream_id)):
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise InputError(f"{field} is {text!r}, which is not valid text; correct it") from None
     return ClientMessage(open=Open(model=model, version=version, stream_id=stream_id))
 
 

@@ -3,10 +3,12 @@
 from collections import deque
 
 import numpy as np
+import pytest
 from fake_server import FEATURES, OUTPUTS, answers, compute, distinct, refused, result
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from statewise_client.errors import ChunkRefused
+from statewise_client import protocol
+from statewise_client.errors import ChunkRefused, InputError
 from statewise_client.exchange import Exchange
 from statewise_client.protocol import StreamInfo
 
@@ -84,3 +86,8 @@ def test_a_caller_that_sends_again_what_was_not_taken_loses_nothing(
             outputs.append(received)
 
     np.testing.assert_array_equal(np.vstack(outputs), answers(steps))
+
+
+def test_a_name_that_is_no_text_is_named() -> None:
+    with pytest.raises(InputError, match=r"stream_id is .*not valid text"):
+        protocol.opening("activity", "", "\udcff")

@@ -60,7 +60,7 @@ async def test_a_server_that_stops_tells_its_open_streams(connect):
         with pytest.raises(StreamFailed) as failure:
             async with client.open("fake") as stream:
                 await stream.push([1, 2, 3])
-                await servicer.cut()
+                await servicer.cut(10)
                 await stream.push([1, 2, 3])
 
     assert (failure.value.code, failure.value.reason) == ("UNAVAILABLE", "SERVER_STOPPING")
