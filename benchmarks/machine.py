@@ -12,7 +12,7 @@ from pathlib import Path
 from benchmarks.report import Record
 
 _CPUINFO = Path("/proc/cpuinfo")
-_LIBRARIES = ("grpcio", "numpy", "onnxruntime-gpu", "protobuf", "uvloop")
+_LIBRARIES = ("grpcio", "numpy", "onnxruntime-gpu", "protobuf", "torch", "uvloop")
 # Those that decide how fast a matrix product is, on x86 and on ARM.
 _INSTRUCTION_SETS = (
     "avx2",
