@@ -70,9 +70,9 @@ def _measure_size(size: Size, threads: int, repeats: int) -> list[Record]:
             started = time.perf_counter()
             contender.gradient(inputs, by_states)
             seconds[contender.name].append(time.perf_counter() - started)
-    surroundings = machine.describe()
-    return [
-        {
+    records = []
+    for name, times in seconds.items():
+        record: Record = {
             "benchmark": "training",
             "size": str(size),
             "threads": threads,
@@ -84,9 +84,8 @@ def _measure_size(size: Size, threads: int, repeats: int) -> list[Record]:
             "times_nn_gru": median(seconds[TORCH_GRU]) / median(times),
             "worst_difference": errors[name],
         }
-        | surroundings
-        for name, times in seconds.items()
-    ]
+        records.append(record | machine.describe())
+    return records
 
 
 def compare(contenders: list[Contender], inputs: Tensor, by_states: Tensor) -> dict[str, float]:
@@ -95,7 +94,8 @@ def compare(contenders: list[Contender], inputs: Tensor, by_states: Tensor) -> d
     Raises:
         BenchmarkError: it is above the tolerance.
     """
-    errors, first = {}, {}
+    errors: dict[str, float] = {}
+    first: dict[bool, tuple[Tensor, Tensor]] = {}
     for contender in contenders:
         states = contender.gradient(inputs, by_states).detach()
         # The input weights' gradient; gates in their own order, of which the norm knows nothing.
