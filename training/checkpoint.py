@@ -20,9 +20,10 @@ from training.network import RecurrentNetwork, Shape
 from training.objective import ACTIVATIONS
 from training.run_folder import RunFolder
 from training.trained import Channel, TrainedModel
+from training.trainer import Memory
 
 _FORMAT = "statewise.checkpoint"
-_VERSION = 2
+_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,12 @@ class FitState:
 
     Attributes:
         epochs: the figures of all epochs so far, in order.
-        optimiser: its own state.
+        memory: what goes from one update to the next.
         seconds: time that the fit has taken so far.
     """
 
     epochs: tuple[EpochFigures, ...]
-    optimiser: dict[str, Any]
+    memory: Memory
     seconds: float
 
 
@@ -132,6 +133,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         content["features"] = tuple(Channel(**channel) for channel in content["features"])
         if (state := content.get("state")) is not None:
             state["epochs"] = tuple(EpochFigures(**figures) for figures in state["epochs"])
+            state["memory"] = Memory(**state["memory"])
             content["state"] = FitState(**state)
         checkpoint = Checkpoint(**content)
         checkpoint.network()

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from training.errors import ConfigError
 
 BUILTIN_SETS = ("watch", "traffic")
+SAMPLINGS = ("crops", "carried", "whole")
 TARGET_KINDS = ("class", "regression", "labels")
 # Far above any use, and below what no counter or memory holds.
 _MOST = 1_000_000
@@ -124,9 +125,14 @@ class TrainingConfig:
     Attributes:
         epochs: at most so many; the learning rate's schedule is laid over all of them.
         batches_per_epoch: weight updates between two looks at the validation part.
-        lanes: crops in a batch.
-        crop_steps: length of a crop, and so of back-propagation through time, in steps. Every
-            crop starts from zero state, as a stream does.
+        sampling: what a batch holds. "crops": pieces from anywhere in a sequence, each from zero
+            state. "carried": every lane goes through all sequences, and each batch is its next
+            chunk; the state is carried over, the gradient is not (truncated back-propagation).
+            "whole": whole sequences.
+        lanes: crops, or sequences, side by side in a batch.
+        crop_steps: length of a crop or chunk, and so of back-propagation through time, in steps;
+            "whole" has no use for it.
+        dropout: share of the states that are left out between one layer and the next.
         learning_rate: of AdamW, at its highest.
         warmup_fraction: share of all updates over which the learning rate rises from 0; after it,
             it falls along a cosine.
@@ -137,8 +143,10 @@ class TrainingConfig:
 
     epochs: int = 40
     batches_per_epoch: int = 25
+    sampling: str = "crops"
     lanes: int = 64
     crop_steps: int = 64
+    dropout: float = 0.0
     learning_rate: float = 4e-3
     warmup_fraction: float = 0.05
     weight_decay: float = 0.01
@@ -154,6 +162,10 @@ class TrainingConfig:
         for setting in ("learning_rate", "clip_norm"):
             value = getattr(self, setting)
             _require(0 < value < math.inf, f"training.{setting}", value, "must be above 0")
+        known = self.sampling in SAMPLINGS
+        _require(known, "training.sampling", self.sampling, f"must be one of {SAMPLINGS}")
+        dropout = self.dropout
+        _require(0 <= dropout < 1, "training.dropout", dropout, "must be from 0 to below 1")
         decay, warmup = self.weight_decay, self.warmup_fraction
         _require(0 <= decay < math.inf, "training.weight_decay", decay, "must be at least 0")
         _require(0 <= warmup < 1, "training.warmup_fraction", warmup, "must be from 0 to below 1")
@@ -185,6 +197,9 @@ class Config:
     def __post_init__(self) -> None:
         """Checks every range."""
         named = _NAME.fullmatch(self.name) is not None
+        above = self.training.dropout == 0 or self.network.layers > 1
+        reason = "acts between layers, and network.layers is 1: leave it out, or add a layer"
+        _require(above, "training.dropout", self.training.dropout, reason)
         remedy = "must be letters, digits, '.', '_' and '-', beginning with a letter or digit"
         _require(named, "name", self.name, remedy)
         rate = self.steps_per_second

@@ -23,13 +23,13 @@ from training.epoch import EpochFigures, summarise
 from training.errors import RunError
 from training.evaluate import evaluate
 from training.files import replace_text
+from training.lanes import choose_sampler
 from training.network import RecurrentNetwork, Shape, initialise
 from training.objective import Objective, choose_objective
 from training.pictures import draw_confusion, draw_loss, draw_residuals
 from training.progress import Progress
 from training.resume import find_unfinished
 from training.run_folder import RunFolder
-from training.sampling import CropSampler
 from training.trainer import Trainer, Update
 
 
@@ -111,11 +111,11 @@ def _make_network(config: Config, dataset: Dataset, split: Split) -> RecurrentNe
 def _train(job: _Job, network: RecurrentNetwork, state: FitState | None) -> list[EpochFigures]:
     """Trains until the validation loss has not fallen for long enough; logs every epoch."""
     settings = job.config.training
-    sampler = CropSampler(job.split.training, settings.lanes, settings.crop_steps, job.config.seed)
-    trainer = Trainer(network, job.objective, sampler, settings)
+    sampler = choose_sampler(job.config, job.split.training)
+    trainer = Trainer(network, job.objective, sampler, settings, job.config.seed)
     epochs = list(state.epochs) if state else []
     if state:
-        trainer.restore_optimiser(state.optimiser)
+        trainer.remember(state.memory)
     progress = Progress(settings, job.objective, epochs)
     _write_log(job.folder, epochs)
     try:
@@ -168,7 +168,7 @@ def _save(
     if best_epoch(epochs) is epochs[-1]:
         save_checkpoint(job.folder.best, checkpoint)
     seconds = time.perf_counter() - job.started
-    state = FitState(tuple(epochs), trainer.optimiser_state(), seconds)
+    state = FitState(tuple(epochs), trainer.memory(), seconds)
     save_checkpoint(job.folder.last, replace(checkpoint, state=state))
 
 

@@ -72,21 +72,19 @@ class GruLayer(nn.Module):
 
 
 class Gru(nn.Module):
-    """Recurrent layers, each reading the states of the one below."""
+    """Recurrent layers, each reading the states of the one below.
+
+    Attributes:
+        hidden: width of each layer's state.
+        dropout: share of the states that a layer above does not see while the network trains.
+    """
 
     def __init__(
-        self,
-        inputs: int,
-        hidden: int,
-        layers: int,
-        *,
-        reset_after: bool,
-        bias: bool,
-        dropout: float = 0.0,
+        self, inputs: int, hidden: int, layers: int, *, reset_after: bool, bias: bool
     ) -> None:
         super().__init__()
         self.hidden = hidden
-        self.dropout = dropout
+        self.dropout = 0.0
         widths = [inputs] + [hidden] * (layers - 1)
         self.layers = nn.ModuleList(
             GruLayer(width, hidden, reset_after=reset_after, bias=bias) for width in widths

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from training.gru import Gru, GruLayer
+from training.recurrence import Boundaries
 
 
 @dataclass(frozen=True)
@@ -62,19 +63,22 @@ class RecurrentNetwork(nn.Module):
         )
         self.head = nn.Linear(shape.hidden, shape.outputs)
 
-    def forward(self, inputs: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, inputs: Tensor, state: Tensor | None = None, boundaries: Boundaries | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Runs the network over all steps.
 
         Args:
             inputs: unscaled, (steps, batch, features).
             state: before the first step, (layers, batch, hidden); None is zeros.
+            boundaries: where sequences begin and end; None where all go through.
 
         Returns:
             The head's values before any activation, (steps, batch, outputs), and the state after
             the last step, (layers, batch, hidden).
         """
         scaled = (inputs - self.input_mean) / self.input_scale
-        states, final_state = self.gru(scaled, state)
+        states, final_state = self.gru(scaled, state, boundaries)
         return self.head(states), final_state
 
 

@@ -6,16 +6,16 @@ Knows nothing of epochs, files or what is held out.
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from training.config import TrainingConfig
 from training.errors import RunError
 from training.network import RecurrentNetwork
 from training.objective import Objective, Score
-from training.sampling import CropSampler
+from training.sampling import Batch, Sampler
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,20 @@ class Update:
     learning_rate: float
 
 
+@dataclass(frozen=True)
+class Memory:
+    """What a fit carries from one update to the next beside the weights.
+
+    Attributes:
+        optimiser: its own state.
+        carried: every lane's state after the last update, (layers, lanes, hidden); None before the
+            first, and where each batch starts from zero state.
+    """
+
+    optimiser: dict[str, Any]
+    carried: Tensor | None = None
+
+
 class Trainer:
     """Fits a network, update by update."""
 
@@ -44,24 +58,29 @@ class Trainer:
         self,
         network: RecurrentNetwork,
         objective: Objective,
-        sampler: CropSampler,
+        sampler: Sampler,
         config: TrainingConfig,
+        seed: int,
     ) -> None:
         self._network = network
         self._objective = objective
         self._sampler = sampler
         self._config = config
+        self._seed = seed
+        self._carried: Tensor | None = None
+        network.gru.dropout = config.dropout
         self._optimiser = torch.optim.AdamW(
             network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
 
-    def optimiser_state(self) -> dict[str, Any]:
-        """What the optimiser remembers from one update to the next."""
-        return self._optimiser.state_dict()
+    def memory(self) -> Memory:
+        """What goes from one update to the next beside the weights."""
+        return Memory(self._optimiser.state_dict(), self._carried)
 
-    def restore_optimiser(self, state: dict[str, Any]) -> None:
-        """Goes on from a state that `optimiser_state` gave."""
-        self._optimiser.load_state_dict(state)
+    def remember(self, memory: Memory) -> None:
+        """Goes on from what `memory` gave."""
+        self._optimiser.load_state_dict(memory.optimiser)
+        self._carried = memory.carried
 
     def update(self, number: int) -> Update:
         """Makes update `number`, counted from 0, with the batch of that number.
@@ -70,8 +89,7 @@ class Trainer:
             RunError: the loss is not a finite number any more.
         """
         batch = self._sampler.batch(number)
-        values, _ = self._network(batch.inputs)
-        score = self._objective.score(values, batch)
+        score = self._objective.score(self._run(batch, number), batch)
         self._optimiser.zero_grad()
         # Padding never counts: the sum over targets is divided by their weight alone, which keeps
         # clipping and learning rate independent of how many there are.
@@ -91,6 +109,19 @@ class Trainer:
             gradient_norm=norm.item(),
             learning_rate=rate,
         )
+
+    def _run(self, batch: Batch, number: int) -> Tensor:
+        """The head's values, (steps, lanes, outputs), while the network trains."""
+        self._network.train()
+        # Seeded for each update, so that a fit that goes on drops what it would have dropped.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(hash((self._seed, number)) % 2**63)
+            values, state = self._network(batch.inputs, self._carried, batch.boundaries)
+        if self._sampler.carries:
+            # The state goes on, the gradient does not.
+            self._carried = state.detach()
+        self._network.eval()
+        return cast(Tensor, values)
 
 
 def learning_rate(config: TrainingConfig, number: int) -> float:

@@ -94,8 +94,8 @@ def test_files_that_are_not_ours(checkpoint: Checkpoint, tmp_path: Path) -> None
     [
         ({"weights": 1}, "not a Statewise checkpoint"),
         ([1, 2], "not a Statewise checkpoint"),
-        ({"format": "statewise.checkpoint", "version": 99}, "checkpoint version 99.*reads 2"),
-        ({"format": "statewise.checkpoint", "version": 2}, "damaged checkpoint: 'shape'"),
+        ({"format": "statewise.checkpoint", "version": 99}, "checkpoint version 99.*reads 3"),
+        ({"format": "statewise.checkpoint", "version": 3}, "damaged checkpoint: 'shape'"),
     ],
 )
 def test_other_contents_are_named(tmp_path: Path, content, message: str) -> None:

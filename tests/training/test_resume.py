@@ -137,6 +137,24 @@ def test_patience_lasts_no_longer_for_the_interruption(config: Config, tmp_path:
     assert lines(folder) == before
 
 
+@pytest.mark.parametrize("sampling", ["carried", "whole"])
+def test_carried_states_and_what_is_dropped_go_on_too(
+    config: Config, tmp_path: Path, sampling: str
+) -> None:
+    settings = replace(config.training, sampling=sampling, dropout=0.3)
+    network = replace(config.network, layers=2)
+    config = replace(config, training=settings, network=network)
+    stopped, whole = RunFolder(tmp_path / "stopped"), RunFolder(tmp_path / "whole")
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        interrupt_after(2, patch, KeyboardInterrupt())
+        fit(config, stopped)
+    fit(config, stopped)
+    fit(config, whole)
+    for ours, theirs in zip(contents(stopped), contents(whole), strict=True):
+        assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    assert lines(stopped) == lines(whole)
+
+
 @pytest.mark.parametrize(
     ("section", "setting", "value", "message"),
     [
