@@ -10,21 +10,22 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from export import arguments
-from export.artifact import Artifact, read_artifact, seal, write_file
-from export.errors import ExportError
+from export.artifact import Artifact, prepare_path, read_artifact, seal, write_file
+from export.errors import ExportError, UserError
 from export.exporter import make_artifact, require
 from export.forms import SEQUENCE, STEP, Form
 from export.progress import show
 from export.proof import THOROUGH, Proof, prove
 from export.random_model import random_model, random_network
 from export.report import table
+from training.console import with_output
 from training.trained import TrainedModel
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Runs a command; returns its exit code, 130 for Ctrl-C."""
     try:
-        return _run(words)
+        return with_output(lambda: _run(words))
     except KeyboardInterrupt:
         return 130
 
@@ -42,6 +43,8 @@ def _run(words: Sequence[str] | None) -> int:
         _write(_random(options) if options.command == "random" else _read(options.run), options)
     except ExportError as error:
         return _fail(error)
+    except MemoryError:
+        return _fail(UserError("a network of this size does not fit in memory; take a smaller one"))
     return 0
 
 
@@ -81,6 +84,8 @@ def _write(model: TrainedModel, options: argparse.Namespace) -> None:
     forms: list[tuple[Path, Form]] = [(options.out, STEP)]
     if options.sequence_form:
         forms.append((options.sequence_form, SEQUENCE))
+    for path, _ in forms:
+        prepare_path(path)
     made = [(path, *make_artifact(model, form, THOROUGH, show)) for path, form in forms]
     for path, artifact, proof in made:
         _print(path, artifact, proof)

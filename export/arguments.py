@@ -4,11 +4,14 @@ Owns options, help texts and examples. Knows nothing of what the commands do.
 """
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
 from training.reference import Activation
 
+# Those of a training configuration: above them a machine's memory ends, not a network's use.
+_MOST_NUMBERS, _MOST_LAYERS = 16_384, 64
 _DESCRIPTION = """\
 Turns a training run into one self-contained model.onnx, and proves it before anything is written:
 its weights, its outputs and states against a float64 reference, and every batch company and every
@@ -110,7 +113,10 @@ def _add_random(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         ("layers", "recurrent layers"),
         ("outputs", "numbers in an output step"),
     ):
-        random.add_argument(f"--{size}", type=_positive, required=True, metavar="N", help=meaning)
+        most = _MOST_LAYERS if size == "layers" else _MOST_NUMBERS
+        random.add_argument(
+            f"--{size}", type=partial(_count, most), required=True, metavar="N", help=meaning
+        )
     random.add_argument(
         "--reset-after",
         action="store_true",
@@ -131,8 +137,8 @@ def _seed(text: str) -> int:
     return int(text)
 
 
-def _positive(text: str) -> int:
+def _count(most: int, text: str) -> int:
     """A whole number above zero; argparse puts the option's name before the message."""
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    if not text.isdecimal() or not 1 <= int(text) <= most:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to {most}")
     return int(text)

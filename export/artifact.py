@@ -67,15 +67,32 @@ def seal(artifact: Artifact) -> bytes:
     return serialize(sealed)
 
 
+def prepare_path(path: Path) -> None:
+    """Makes a file's folder, and tries whether the file could be written.
+
+    Raises:
+        OutputError: it could not.
+    """
+    if path.is_dir():
+        raise OutputError(f"can't write {path}: it is a folder; name a file in it")
+    partial = _partial(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.touch()
+        partial.unlink()
+    except OSError as error:
+        raise OutputError(f"can't write {path}: {error.strerror}; choose another path") from error
+
+
 def write_file(path: Path, content: bytes) -> None:
     """Writes a file whole or not at all, and makes its folder.
 
     Raises:
         OutputError: the path can't be written; what stood there still does.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    prepare_path(path)
+    partial = _partial(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with partial.open("wb") as file:
                 file.write(content)
@@ -86,6 +103,10 @@ def write_file(path: Path, content: bytes) -> None:
             partial.unlink(missing_ok=True)
     except OSError as error:
         raise OutputError(f"can't write {path}: {error.strerror}; choose another path") from error
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}.partial")
 
 
 def _read_manifest(path: Path, model: onnx.ModelProto) -> Manifest:

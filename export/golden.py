@@ -40,13 +40,8 @@ def read_golden(golden: GoldenVectors, sizes: Sizes) -> tuple[Case, Answer]:
     """Unpacks golden vectors.
 
     Raises:
-        ArtifactError: a field has another length than the sizes make it, or the tolerance is not
-            a positive number.
+        ArtifactError: a field has another length than the sizes make it.
     """
-    if not 0 < golden.tolerance < math.inf:
-        raise ArtifactError(
-            f"golden.tolerance is {golden.tolerance}, not a positive number; export the model again"
-        )
     steps, batch = golden.steps, golden.batch
 
     def unpack(field: str, dtype: str, *shape: int) -> NDArray[Any]:

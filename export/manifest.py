@@ -11,6 +11,7 @@ import onnx
 
 from export import tensors
 from export.errors import ArtifactError, RunError
+from protos.plausible import check_plausible
 from protos.statewise.v1.manifest_pb2 import (
     Cell,
     GoldenVectors,
@@ -102,6 +103,18 @@ def activation_of(manifest: Manifest) -> Activation:
         if value == manifest.output.activation:
             return activation
     raise ArtifactError("manifest.output.activation is missing; export the model again")
+
+
+def check_values(manifest: Manifest) -> None:
+    """Looks at every field that has a meaning of its own, as the server does.
+
+    Raises:
+        ArtifactError: names the first that can't be right.
+    """
+    try:
+        check_plausible(manifest)
+    except ValueError as error:
+        raise ArtifactError(f"manifest: {error}; export the model again") from None
 
 
 def check_tensor_names(manifest: Manifest, model: onnx.ModelProto) -> None:

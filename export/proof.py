@@ -12,13 +12,15 @@ from export.artifact import Artifact, serialize
 from export.cases import answer
 from export.forms import form_of
 from export.golden import read_golden
-from export.manifest import check_tensor_names, sizes_of
+from export.manifest import check_tensor_names, check_values, sizes_of
 from export.readback import read_network
 from export.runtime import SequenceRunner, open_runner
 from export.tensors import check_signature
 from export.tolerances import measure_tolerances, output_ranges
 from protos.statewise.v1.manifest_pb2 import Comparison, ValidationReport
 from training.reference import Array, Network
+
+_COMPANY_BATCHES = (2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 64, 100, 129, 255, 256)
 
 Watch = Callable[[Iterator[Comparison]], Iterable[Comparison]]
 
@@ -32,13 +34,13 @@ class ProofSettings:
             build up, so that a short run proves little.
         reference_batches: one, two, odd and large, since engines treat each in their own way.
         company_batches: around the widths of vector registers and of matrix blocks, where the
-            way of computing a row may change.
+            way of computing a row may change, up to the widest that a server makes by default.
         chunked_steps: length of the run that is cut everywhere; the cost is its square.
     """
 
     reference_steps: int = 1000
     reference_batches: tuple[int, ...] = (1, 2, 3, 7, 64)
-    company_batches: tuple[int, ...] = (2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 64, 100, 129)
+    company_batches: tuple[int, ...] = _COMPANY_BATCHES
     chunked_steps: int = 48
 
 
@@ -104,6 +106,7 @@ def _compare_all(
     if not checker.passed:
         return
     model, manifest = artifact.model, artifact.manifest
+    check_values(manifest)
     form, sizes = form_of(model), sizes_of(manifest)
     check_signature(model, form.signature(sizes))
     check_tensor_names(manifest, model)
@@ -123,7 +126,7 @@ def _compare_all(
     expected = answer(network, golden)
     yield checks.check_stored(stored, expected, output_ranges(network))
     tolerances = measure_tolerances(network, [(golden, expected)])
-    yield checks.check_golden(runners[0], golden, stored, tolerances)
+    yield checks.check_golden(runners[0], golden, stored, tolerances, manifest.golden.tolerance)
     allowed = None if form.exact else tolerances
     yield checks.check_company(runners[0], network, settings.company_batches, allowed)
     yield checks.check_chunking(runners, network, settings.chunked_steps, allowed)

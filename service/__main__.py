@@ -7,20 +7,28 @@ mistake in the command), and that a mistake never shows a traceback.
 import argparse
 import logging
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from service.console import with_output
 from service.errors import ServiceError, UserError
-from service.settings import Settings, from_environment
+from service.settings import Settings, address, from_environment, within
 
+_SERVICE = """\
+Runs exported models: for live streams, each with a state of its own, and over files of history.
+
+example:
+  python -m service serve --model-repository models/ --port 8500
+"""
 _SERVE = """\
 Serves every model of a repository over gRPC.
 
 The repository is a folder with <name>/<version>/model.onnx. Each model replays its golden vectors
 first, and is refused where they don't come out right. Every option can be set in the environment
 as well: --max-streams is STATEWISE_MAX_STREAMS. SIGTERM drains: open streams get --drain-seconds
-to close.
+to close; a second one cuts them at once.
 
 example:
   python -m service serve --model-repository models/ --port 8500
@@ -52,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     try:
         options = _parser().parse_args(arguments)
-        code: int = options.run(options)
+        code = with_output(lambda: options.run(options))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -65,7 +73,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m service", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m service",
+        description=_SERVICE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_serve(commands)
     _add_score(commands)
@@ -180,15 +192,25 @@ def _score(options: argparse.Namespace) -> int:
 
     given = dict(vars(options))
     given.pop("run")
+    # As an exception, so that what is half written goes on the way out.
+    signal.signal(signal.SIGTERM, _end)
     print(score(Job(**given)))
     return 0
+
+
+def _end(number: int, _frame: object) -> None:
+    print("error: ended by a signal; the output is as it was before", file=sys.stderr)
+    raise SystemExit(128 + number)
 
 
 def _health(options: argparse.Namespace) -> int:
     from service.rpc.probe import probe
 
-    port = options.port or from_environment().get("port", Settings.port)
-    status = probe(f"{options.host}:{port}", options.timeout)
+    given = options.port is not None
+    port = options.port if given else int(str(from_environment().get("port", Settings.port)))
+    within("port", port, 1, 65_535)
+    within("timeout", options.timeout, 0.001, 3_600)
+    status = probe(address(options.host, port), options.timeout)
     print(status)
     return 0 if status == "SERVING" else 1
 

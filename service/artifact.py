@@ -15,6 +15,7 @@ from google.protobuf import json_format
 from numpy.typing import DTypeLike, NDArray
 
 from protos.content import MANIFEST_KEY, content_digest, read_metadata
+from protos.plausible import check_plausible
 from protos.statewise.v1.manifest_pb2 import GoldenVectors, Manifest, Output
 from protos.statewise.v1.manifest_pb2 import State as StateDeclaration
 from service.errors import ArtifactError
@@ -148,6 +149,7 @@ def _manifest(path: Path, model: bytes) -> Manifest:
 
 def _artifact(path: Path, model: bytes, manifest: Manifest) -> Artifact:
     """Raises ValueError that names the manifest's field where it is at odds with itself."""
+    check_plausible(manifest)
     if len(manifest.states) != 1:
         raise ValueError(f"states has {len(manifest.states)} entries, 1 is served")
     features = tuple(channel.name for channel in manifest.input.channels)
@@ -187,8 +189,6 @@ def _golden(golden: GoldenVectors, features: int, outputs: int, state: int) -> G
     steps, batch = golden.steps, golden.batch
     if steps == 0 or batch == 0:
         raise ValueError(f"golden has {steps} steps of {batch} streams; nothing could be replayed")
-    if not 0 < golden.tolerance < math.inf:
-        raise ValueError(f"golden.tolerance is {golden.tolerance}, not a positive number")
     return Golden(
         inputs=_unpack("golden.inputs", golden.inputs, "<f4", (steps, batch, features)),
         initial_state=_unpack("golden.initial_state", golden.initial_state, "<f4", (batch, state)),

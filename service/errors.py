@@ -132,3 +132,8 @@ def stopping() -> Unavailable:
         reason="SERVER_STOPPING",
         retry_after=1.0,
     )
+
+
+def shorten(text: str, longest: int = 128) -> str:
+    """What a caller sent, fit to be said again: an error is no place for a megabyte of it."""
+    return text if len(text) <= longest else f"{text[:longest]}..."

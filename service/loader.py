@@ -13,6 +13,7 @@ from service.arena import Arena
 from service.artifact import Artifact
 from service.batcher import Batcher
 from service.engine import Engine
+from service.errors import SettingsError
 from service.metrics import Metrics
 from service.models import ServedModel
 from service.repository import Entry
@@ -31,6 +32,7 @@ def load_model(entry: Entry, settings: Settings, metrics: Metrics) -> ServedMode
     Raises:
         ArtifactError: the file can't be served, or fails its self-test.
         ProviderError: the provider that was asked for isn't there.
+        SettingsError: there is no memory for so many streams.
     """
     loaded = artifact.load(entry.path)
     engine = Engine(loaded, provider=settings.provider, max_batch=settings.max_batch)
@@ -41,7 +43,7 @@ def load_model(entry: Entry, settings: Settings, metrics: Metrics) -> ServedMode
         *(loaded.digest, proof.fingerprint),
     )
     executor = _executor(entry, engine, settings.inline_limit_ms)
-    arena = Arena(settings.max_streams, loaded.state.initial)
+    arena = _arena(loaded, settings)
     counters = metrics.model(entry.name, str(entry.version), lambda: arena.taken)
     metrics.proven(
         entry.name,
@@ -61,6 +63,17 @@ def load_model(entry: Entry, settings: Settings, metrics: Metrics) -> ServedMode
         metrics=counters,
         max_chunk_steps=_max_chunk_steps(loaded, settings),
     )
+
+
+def _arena(loaded: Artifact, settings: Settings) -> Arena:
+    try:
+        return Arena(settings.max_streams, loaded.state.initial)
+    except MemoryError:
+        gigabytes = settings.max_streams * loaded.state.initial.nbytes / 1e9
+        raise SettingsError(
+            f"max_streams is {settings.max_streams}: their states take {gigabytes:.1f} GB, which "
+            "this machine does not give; take fewer"
+        ) from None
 
 
 def _max_chunk_steps(loaded: Artifact, settings: Settings) -> int:

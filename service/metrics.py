@@ -6,6 +6,7 @@ Knows nothing of what is counted.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -36,42 +37,39 @@ class Metrics:
 
     def __init__(self) -> None:
         """Registers every metric."""
-        self.registry = registry = CollectorRegistry()
-        self._tick_seconds = Histogram(
+        self.registry = CollectorRegistry()
+        counter = partial(Counter, registry=self.registry)
+        gauge = partial(Gauge, registry=self.registry)
+        histogram = partial(Histogram, registry=self.registry)
+        self._tick_seconds = histogram(
             "statewise_tick_seconds",
             "Time of one tick, in seconds.",
             _MODEL,
-            registry=registry,
             buckets=_TICK_SECONDS,
         )
-        self._tick_rows = Histogram(
+        self._tick_rows = histogram(
             "statewise_tick_rows",
             "Streams advanced by one tick; the sum is the number of steps.",
             _MODEL,
-            registry=registry,
             buckets=_TICK_ROWS,
         )
-        self._opened = Counter(
-            "statewise_streams_opened", "Streams opened.", _MODEL, registry=registry
+        self._opened = counter("statewise_streams_opened", "Streams opened.", _MODEL)
+        self._open = gauge("statewise_open_streams", "Streams open now.", _MODEL)
+        self._refused = counter(
+            "statewise_refusals", "Chunks refused, by reason.", (*_MODEL, "reason")
         )
-        self._open = Gauge("statewise_open_streams", "Streams open now.", _MODEL, registry=registry)
-        self._refused = Counter(
-            "statewise_refusals",
-            "Chunks refused, by reason.",
-            (*_MODEL, "reason"),
-            registry=registry,
+        self._refused_opens = counter(
+            "statewise_refused_opens", "Streams that were not opened, by reason.", ("reason",)
         )
-        self._info = Gauge(
+        self._info = gauge(
             "statewise_model_info",
             "1 for each model served: which content, on which provider, with which bits.",
             (*_MODEL, "content_digest", "numeric_fingerprint", "provider"),
-            registry=registry,
         )
-        self._self_test = Gauge(
+        self._self_test = gauge(
             "statewise_self_test_worst_error",
             "Largest absolute error on the golden vectors.",
             _MODEL,
-            registry=registry,
         )
 
     def model(self, model: str, version: str, open_streams: Callable[[], int]) -> ModelMetrics:
@@ -83,6 +81,10 @@ class Metrics:
             opened=self._opened.labels(model, version),
             refused=lambda reason: self._refused.labels(model, version, reason).inc(),
         )
+
+    def refused_open(self, reason: str) -> None:
+        """Counts a stream that was not opened."""
+        self._refused_opens.labels(reason).inc()
 
     def proven(
         self,

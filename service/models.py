@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from service.arena import Arena
 from service.artifact import Artifact
 from service.batcher import Batcher
-from service.errors import NotFound
+from service.errors import NotFound, shorten
 from service.metrics import ModelMetrics
 from service.selftest import SelfTest
 
@@ -55,7 +55,9 @@ class Models:
         if versions is None:
             known = ", ".join(sorted(self._models))
             raise NotFound(
-                f"model is {name!r}; this server has {known}", reason="MODEL_NOT_FOUND", model=name
+                f"model is {shorten(name)!r}; this server has {known}",
+                reason="MODEL_NOT_FOUND",
+                model=shorten(name),
             )
         if not version:
             return versions[max(versions)]
@@ -64,8 +66,8 @@ class Models:
                 return model
         known = ", ".join(map(str, sorted(versions)))
         raise NotFound(
-            f"version of {name} is {version!r}; this server has {known}",
+            f"version of {name} is {shorten(version)!r}; this server has {known}",
             reason="VERSION_NOT_FOUND",
             model=name,
-            version=version,
+            version=shorten(version),
         )

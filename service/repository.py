@@ -3,6 +3,7 @@
 Owns finding models. Reads no model; knows nothing of serving.
 """
 
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,21 +26,44 @@ def scan(repository: Path) -> list[Entry]:
     Folders whose name is no positive number, and versions without a model file, are no versions.
 
     Raises:
-        ArtifactError: the folder is missing or holds no model.
+        ArtifactError: the folder is missing, holds no model or can't be read, or two folders are
+            the same version.
     """
     if not repository.is_dir():
         raise ArtifactError(
             f"model repository {repository}: no such folder; make it, with a model under "
             f"<name>/<version>/{MODEL_FILE}"
         )
-    entries = [
-        Entry(path.parent.parent.name, int(path.parent.name), path)
-        for path in repository.glob(f"*/*/{MODEL_FILE}")
-        if path.parent.name.isdecimal() and int(path.parent.name) > 0
-    ]
+    try:
+        folders = [model for model in repository.iterdir() if model.is_dir()]
+        entries = sorted(entry for model in folders for entry in find_versions(model))
+    except OSError as error:
+        raise ArtifactError(
+            f"model repository: {error.filename} can't be read: {error.strerror}; give this user "
+            "the right to read it, or move it out of the repository"
+        ) from None
     if not entries:
         raise ArtifactError(
             f"model repository {repository}: no model in it; write one to "
             f"{repository}/<name>/1/{MODEL_FILE} with `python -m export`"
         )
-    return sorted(entries)
+    for one, other in pairwise(entries):
+        if one[:2] == other[:2]:
+            raise ArtifactError(
+                f"model repository: {one.path.parent} and {other.path.parent} are both version "
+                f"{one.version} of {one.name}; remove one"
+            )
+    return entries
+
+
+def find_versions(model: Path) -> list[Entry]:
+    """The versions in a model's folder, the newest last.
+
+    Raises:
+        OSError: it can't be read.
+    """
+    return sorted(
+        Entry(model.resolve().name, int(version.name), version / MODEL_FILE)
+        for version in model.iterdir()
+        if version.name.isdecimal() and int(version.name) > 0 and (version / MODEL_FILE).is_file()
+    )

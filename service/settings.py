@@ -52,15 +52,15 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Refuses values that no server could run with."""
-        _within("port", self.port, 0, 65_535)
-        _within("metrics_port", self.metrics_port, -1, 65_535)
-        _within("max_streams", self.max_streams, 1, 10_000_000)
-        _within("max_batch", self.max_batch, 1, 65_536)
-        _within("max_chunk_steps", self.max_chunk_steps, 1, 1_000_000)
-        _within("max_id_length", self.max_id_length, 1, 65_536)
-        _within("max_message_bytes", self.max_message_bytes, 1_024, 2**31 - 1)
-        _within("inline_limit_ms", self.inline_limit_ms, 0, 1_000)
-        _within("drain_seconds", self.drain_seconds, 0, 86_400)
+        within("port", self.port, 0, 65_535)
+        within("metrics_port", self.metrics_port, -1, 65_535)
+        within("max_streams", self.max_streams, 1, 10_000_000)
+        within("max_batch", self.max_batch, 1, 65_536)
+        within("max_chunk_steps", self.max_chunk_steps, 1, 1_000_000)
+        within("max_id_length", self.max_id_length, 1, 65_536)
+        within("max_message_bytes", self.max_message_bytes, 1_024, 2**31 - 1)
+        within("inline_limit_ms", self.inline_limit_ms, 0, 1_000)
+        within("drain_seconds", self.drain_seconds, 0, 86_400)
         if self.provider not in get_args(Provider):
             raise SettingsError(f"provider is {self.provider!r}; take one of cpu, cuda, auto")
 
@@ -100,6 +100,17 @@ def _convert(variable: str, text: str, kind: object) -> object:
         raise SettingsError(f"{variable} is {text!r}; set it to {wanted}") from None
 
 
-def _within(name: str, value: float, low: float, high: float) -> None:
+def address(host: str, port: int) -> str:
+    """A host and a port as gRPC takes them: an IPv6 host, given as it may be, in brackets."""
+    host = host.strip("[]")
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def within(name: str, value: float, low: float, high: float) -> None:
+    """Refuses a value outside a range.
+
+    Raises:
+        SettingsError: names it, and the range; for NaN as well.
+    """
     if not low <= value <= high:
         raise SettingsError(f"{name} is {value}; take a value from {low} to {high}")

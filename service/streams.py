@@ -10,7 +10,8 @@ import secrets
 
 from service.arena import Float32, Slot
 from service.chunks import Chunk, decode
-from service.errors import AlreadyExists, InvalidArgument, ProtocolViolation, stopping
+from service.errors import AlreadyExists, InvalidArgument, ProtocolViolation, ServiceError, stopping
+from service.metrics import Metrics
 from service.models import Models, ServedModel
 from service.settings import Settings
 
@@ -40,9 +41,10 @@ class Stream:
 class Streams:
     """All live streams of this server."""
 
-    def __init__(self, models: Models, settings: Settings) -> None:
+    def __init__(self, models: Models, settings: Settings, metrics: Metrics) -> None:
         """Starts without streams."""
         self._models = models
+        self._metrics = metrics
         self._max_id_length = settings.max_id_length
         self._live: dict[str, Stream] = {}
         self._draining = False
@@ -68,14 +70,14 @@ class Streams:
             InvalidArgument: the id is too long.
             Unavailable: the server is stopping.
         """
-        if self._draining:
-            raise stopping()
-        served = self._models.find(model, version)
-        stream_id = self._checked_id(stream_id)
-        stream = Stream(stream_id, served, served.arena.acquire())
-        self._live[stream_id] = stream
+        try:
+            stream = self._opened(model, version, stream_id)
+        except ServiceError as error:
+            self._metrics.refused_open(error.reason)
+            raise
+        self._live[stream.id] = stream
         self._emptied.clear()
-        served.metrics.opened.inc()
+        stream.model.metrics.opened.inc()
         return stream
 
     async def push(self, stream: Stream, chunk: Chunk) -> Float32:
@@ -116,6 +118,10 @@ class Streams:
                 self._emptied.set()
         return stream.steps
 
+    def hurry(self) -> None:
+        """Ends a drain's wait."""
+        self._emptied.set()
+
     async def drain(self, seconds: float) -> None:
         """Refuses new streams and waits until the live ones have closed, at most `seconds`."""
         self._draining = True
@@ -124,6 +130,13 @@ class Streams:
                 await asyncio.wait_for(self._emptied.wait(), seconds)
         for model in self._models:
             model.batcher.close()
+
+    def _opened(self, model: str, version: str, stream_id: str) -> Stream:
+        if self._draining:
+            raise stopping()
+        served = self._models.find(model, version)
+        stream_id = self._checked_id(stream_id)
+        return Stream(stream_id, served, served.arena.acquire())
 
     def _accepted(self, stream: Stream, chunk: Chunk) -> Float32:
         if stream.busy or self._live.get(stream.id) is not stream:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from training.config_file import read_config
+from training.console import with_output
 from training.errors import ConfigError, TrainingError
 from training.run_folder import RunFolder
 
@@ -61,10 +62,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0; 2 where the user has to change something; 130 where the user stopped it.
     """
     options = _parser().parse_args(arguments)
+    return with_output(lambda: _run(options))
+
+
+def _run(options: argparse.Namespace) -> int:
     try:
         options.run_command(options)
-    except (TrainingError, OSError) as error:
+    except TrainingError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"error: {error.filename}: {error.strerror}; give another path", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("error: interrupted", file=sys.stderr)

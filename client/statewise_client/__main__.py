@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from statewise_client.command.console import with_output
 from statewise_client.errors import ChunkRefused, InputError, StatewiseError, StreamRefused
 
 _DESCRIPTION = "Streams recordings to a Statewise server, from the command line."
@@ -18,16 +19,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command; returns its exit code."""
     try:
         options = _parser().parse_args(arguments)
-        code: int = options.run(options)
+        code = with_output(lambda: options.run(options))
     except StatewiseError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2 if isinstance(error, InputError | ChunkRefused | StreamRefused) else 1
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
-        # Whoever reads the lines has seen enough; Python would complain of what is still buffered.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     return code
 
 

@@ -22,13 +22,19 @@ OPTIONS: tuple[tuple[str, int], ...] = (
 )
 
 
+_SCHEMES = ("unix", "unix-abstract", "vsock")
+
+
 def check_target(target: str) -> str:
     """The target, if it names a port or a scheme of gRPC's (unix:, dns:).
 
     Raises:
-        InputError: it does neither; gRPC would try port 443 without a word.
+        InputError: it does neither; without a word gRPC would try port 443, or take the port modulo
+            65,536.
     """
     host, colon, port = target.rpartition(":")
-    if not (host and colon and port):
+    # unix:/path and its like name no port.
+    named = 1 <= int(port) <= 65_535 if port.isdecimal() else host in _SCHEMES
+    if not (host and colon and port and named):
         raise InputError(f"target is {target!r}; write HOST:PORT, such as localhost:8500")
     return target

@@ -18,7 +18,7 @@ from service.offline.results import Answers
 from service.offline.sequences import group
 from service.offline.source import open_source
 from service.offline.table import Columns, read
-from service.repository import MODEL_FILE, scan
+from service.repository import MODEL_FILE, find_versions
 from service.selftest import SelfTest
 from service.settings import Provider
 
@@ -128,8 +128,7 @@ def _model_file(path: Path) -> Path:
     """The file itself, or the newest version in a model's folder."""
     if not path.is_dir():
         return path
-    folder = path.resolve()
-    versions = [entry for entry in scan(folder.parent) if entry.name == folder.name]
+    versions = find_versions(path)
     if not versions:
         raise ArtifactError(
             f"{path}: has no <version>/{MODEL_FILE}; give a {MODEL_FILE}, or a model's folder"

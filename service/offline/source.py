@@ -80,6 +80,8 @@ class CsvSource:
         self.names: Sequence[str] = ()
         with self._reading():
             self.names = csv.open_csv(path, _line_by_line()).schema.names
+        if len(self.names) == 1 and ";" in self.names[0]:
+            raise TableError(f"{path}: its cells seem to be separated by ';'; separate them by ','")
 
     def keys(self, entity: str, order: str) -> pa.Table:
         """The two columns; only an empty field is missing, since NA may well be an entity."""
@@ -126,6 +128,8 @@ def open_source(path: Path) -> Source:
         raise TableError(
             f"{path}: ends in {path.suffix!r}; give a file that ends in {' or '.join(_SOURCES)}"
         )
+    if path.is_dir():
+        raise TableError(f"{path}: is a folder; name a file in it")
     if not path.is_file():
         raise TableError(f"{path}: no such file; give the path of a file of steps")
     return source(path)

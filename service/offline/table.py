@@ -51,9 +51,9 @@ class Table:
     features: Float32
 
     def place(self, row: int, column: str) -> str:
-        """Where a value stands, as the beginning of a message."""
+        """Where a value stands, as the beginning of a message; rows are told from 1, no header."""
         entity = shown(self.entities[row])
-        return f"{self.file}: row {row} (the first is 0), column {column!r}, entity {entity}"
+        return f"{self.file}: row {row + 1}, column {column!r}, entity {entity}"
 
 
 def shown(key: pa.Scalar) -> str:

@@ -8,6 +8,7 @@ import asyncio
 import gc
 import logging
 import signal
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -17,15 +18,14 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from protos.statewise.v1 import stream_pb2
-from protos.statewise.v1.stream_pb2_grpc import add_StreamServiceServicer_to_server
 from service import repository
 from service.errors import SettingsError
 from service.loader import load_model
 from service.metrics import Metrics
 from service.models import Models
-from service.rpc.stream import StreamServicer
+from service.rpc.stream import StreamServicer, add_stream_service
 from service.rpc.wakeups import wake_in_batches
-from service.settings import Settings
+from service.settings import Settings, address
 from service.streams import Streams
 
 _log = logging.getLogger(__name__)
@@ -45,28 +45,30 @@ async def serve(settings: Settings) -> None:
         ArtifactError, ProviderError: a model can't be served.
         SettingsError: a port is taken.
     """
-    stop = _stop_signal()
     wake_in_batches()
     metrics = Metrics()
     models = Models(
         load_model(entry, settings, metrics) for entry in repository.scan(settings.model_repository)
     )
-    streams = Streams(models, settings)
+    streams = Streams(models, settings, metrics)
     servicer = StreamServicer(streams)
     server = grpc.aio.server(options=_options(settings))
-    add_StreamServiceServicer_to_server(servicer, server)
+    add_stream_service(servicer, server)
     status = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(status, server)
     reflection.enable_server_reflection(
         (_STREAM_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server
     )
+    # Not before: until here a signal ends the process as it ends any other.
+    stop = _stop_signal(streams)
     port = _listen(server, settings)
     _collect_rarely()
     with _metrics_endpoint(metrics, settings) as metrics_address:
         await server.start()
         await status.set(_STREAM_SERVICE, health_pb2.HealthCheckResponse.SERVING)
         # For people, and for programs that asked for a free port.
-        print(f"ready: grpc {settings.host}:{port} metrics {metrics_address}", flush=True)
+        grpc_address = address(settings.host, port)
+        print(f"ready: grpc {grpc_address} metrics {metrics_address}", flush=True)
         await stop.wait()
         _log.info("stopping: %d open streams, %g s", streams.live, settings.drain_seconds)
         await status.enter_graceful_shutdown()
@@ -83,11 +85,19 @@ def _collect_rarely() -> None:
     gc.set_threshold(_YOUNG_OBJECTS)
 
 
-def _stop_signal() -> asyncio.Event:
+def _stop_signal(streams: Streams) -> asyncio.Event:
+    """Set by the first signal; the second ends the drain."""
     stop = asyncio.Event()
+
+    def on_signal() -> None:
+        if stop.is_set():
+            _log.info("a second signal: cutting %d open streams", streams.live)
+            streams.hurry()
+        stop.set()
+
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, on_signal)
     return stop
 
 
@@ -111,12 +121,26 @@ def _options(settings: Settings) -> list[tuple[str, int]]:
 
 def _listen(server: grpc.aio.Server, settings: Settings) -> int:
     try:
-        return server.add_insecure_port(f"{settings.host}:{settings.port}")
+        return server.add_insecure_port(address(settings.host, settings.port))
     except RuntimeError:
         raise SettingsError(
-            f"port is {settings.port}, which can't be had on {settings.host}: it is taken, or the "
-            "address is not this machine's; choose another --port or --host"
+            f"port is {settings.port}, which can't be had on {settings.host}: "
+            f"{_why_not(settings.host, settings.port)}; choose another --port or --host"
         ) from None
+
+
+def _why_not(host: str, port: int) -> str:
+    """What the system says to a listener on an address, of which gRPC tells nothing."""
+    try:
+        for family, kind, number, _, place in socket.getaddrinfo(
+            host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        ):
+            with socket.socket(family, kind, number) as listener:
+                listener.bind(place)
+                listener.listen()
+    except OSError as error:
+        return error.strerror or str(error)
+    return "it was taken a moment ago"
 
 
 @contextmanager
@@ -127,7 +151,7 @@ def _metrics_endpoint(metrics: Metrics, settings: Settings) -> Iterator[str]:
         return
     try:
         http, thread = prometheus_client.start_http_server(
-            settings.metrics_port, settings.host, metrics.registry
+            settings.metrics_port, settings.host.strip("[]"), metrics.registry
         )
     except OSError as error:
         raise SettingsError(
@@ -135,7 +159,7 @@ def _metrics_endpoint(metrics: Metrics, settings: Settings) -> Iterator[str]:
             f"{error.strerror}; choose another --metrics-port, or -1 for none"
         ) from None
     try:
-        yield f"{settings.host}:{http.server_port}"
+        yield address(settings.host, http.server_port)
     finally:
         http.shutdown()
         http.server_close()

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from fake_server import Behaviour, FakeServer
 from shells import SHELLS
+from statewise_client.__main__ import main
 
 
 @pytest.fixture
@@ -27,3 +28,35 @@ def serve() -> Iterator[Callable[..., FakeServer]]:
 def connect(request) -> Callable[..., object]:
     """Makes a client; the test runs once with each kind."""
     return SHELLS[request.param]
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch):
+    """Nothing from outside helps the command, and what it sets is taken back."""
+    for name in ("GRPC_VERBOSITY", "PYTHONUNBUFFERED"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def stream(serve, capsys):
+    """Runs the command on a file; gives exit code, lines, and the text on stderr."""
+
+    def run(path, *options, **behaviour):
+        arguments = ["--target", serve(**behaviour).target, "--model", "sum", "--input", str(path)]
+        code = main(["stream", *arguments, *options])
+        out, err = capsys.readouterr()
+        assert "Traceback" not in err
+        return code, out.splitlines(), err
+
+    return run
+
+
+@pytest.fixture
+def write(tmp_path):
+    def file(name, content):
+        path = tmp_path / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return file

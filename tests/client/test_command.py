@@ -17,38 +17,6 @@ STEPS = distinct(7, seed=1)
 ANSWERS = answers(STEPS)
 
 
-@pytest.fixture(autouse=True)
-def environment(monkeypatch):
-    """Nothing from outside helps the command, and what it sets is taken back."""
-    for name in ("GRPC_VERBOSITY", "PYTHONUNBUFFERED"):
-        monkeypatch.setenv(name, "")
-        monkeypatch.delenv(name)
-
-
-@pytest.fixture
-def stream(serve, capsys):
-    """Runs the command on a file; gives exit code, lines, and the text on stderr."""
-
-    def run(path, *options, **behaviour):
-        arguments = ["--target", serve(**behaviour).target, "--model", "sum", "--input", str(path)]
-        code = main(["stream", *arguments, *options])
-        out, err = capsys.readouterr()
-        assert "Traceback" not in err
-        return code, out.splitlines(), err
-
-    return run
-
-
-@pytest.fixture
-def write(tmp_path):
-    def file(name, content):
-        path = tmp_path / name
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return path
-
-    return file
-
-
 def table(steps, columns=FEATURES):
     """A CSV table with a column more than the model takes, in another order."""
     rows = [",".join(("time", *reversed(columns)))]

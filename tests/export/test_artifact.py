@@ -177,7 +177,7 @@ def test_a_failed_write_leaves_the_old_file(
 def test_a_path_that_is_a_folder_or_below_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
 
-    with pytest.raises(OutputError, match="choose another path"):
+    with pytest.raises(OutputError, match="name a file in it"):
         write_file(tmp_path, b"new")
     with pytest.raises(OutputError, match="choose another path"):
         write_file(tmp_path / "file/model.onnx", b"new")

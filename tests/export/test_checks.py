@@ -141,9 +141,10 @@ def test_golden_answers_are_held_to_their_own_tolerance(network: Network) -> Non
     expected.final_state[1, 2] += 0.5
     engine = Reference(network, no_fault)
 
-    def within(tolerance: float) -> bool:
-        tolerances = Tolerances(np.full(2, tolerance), tolerance)
-        return checks.check_golden(engine, case, expected, tolerances).passed
+    def within(own: float, promised: float) -> bool:
+        tolerances = Tolerances(np.full(2, own), own)
+        return checks.check_golden(engine, case, expected, tolerances, promised).passed
 
-    assert not within(0.4)
-    assert within(0.6)
+    assert not within(0.4, 0.6)
+    assert not within(0.6, 0.4)
+    assert within(0.6, 0.6)

@@ -225,7 +225,7 @@ def test_a_graph_that_the_checker_refuses_is_not_run(
         (lambda manifest: setattr(manifest.cell, "hidden", 5), r"manifest\.states .* 2 x 5"),
         (lambda manifest: manifest.states.pop(), r"manifest\.states"),
         (lambda manifest: setattr(manifest.states[0], "batch_axis", 1), r"manifest\.states"),
-        (lambda manifest: setattr(manifest.cell, "form", 0), r"manifest\.cell\.form"),
+        (lambda manifest: setattr(manifest.cell, "form", 0), r"manifest: cell\.form"),
         (
             lambda manifest: setattr(manifest.cell, "form", 2),
             r"candidate\.input\.bias' is missing",

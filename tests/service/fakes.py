@@ -94,7 +94,7 @@ def fake_model(
 
 
 def fake_streams(*models: ServedModel, **changes: object) -> Streams:
-    return Streams(Models(models), Settings(Path("unused"), **changes))
+    return Streams(Models(models), Settings(Path("unused"), **changes), Metrics())
 
 
 def _artifact(name: str) -> Artifact:

@@ -4,6 +4,7 @@ from fakes import chunk, distinct
 
 from service import repository
 from service.engine import Engine
+from service.errors import SettingsError
 from service.loader import load_model
 from service.metrics import Metrics
 from service.models import Models
@@ -22,7 +23,7 @@ async def test_the_bits_are_the_same_inline_and_on_a_thread(model_path, inline_l
     with caplog.at_level("INFO"):
         model = load_model(entry(model_path), settings, Metrics())
     assert f"runs {'inline' if inline_limit_ms else 'on a thread'}" in caplog.text
-    streams = Streams(Models([model]), settings)
+    streams = Streams(Models([model]), settings, Metrics())
     stream = streams.open("random")
     model.arena.rows[stream.slot.row] = 1e-37
     inputs = np.concatenate([distinct(3, 1, 5), np.zeros((3, 5), np.float32)])
@@ -57,7 +58,7 @@ async def test_streams_and_ticks_are_counted(model_path):
     metrics = Metrics()
     settings = Settings(model_path.parent, max_streams=4)
     model = load_model(entry(model_path), settings, metrics)
-    streams = Streams(Models([model]), settings)
+    streams = Streams(Models([model]), settings, Metrics())
     labels = {"model": "random", "version": "1"}
 
     def value(name, **more):
@@ -84,3 +85,13 @@ def test_a_chunk_of_the_largest_size_fits_in_a_message(model_path):
         load_model(entry(model_path), Settings(model_path.parent), Metrics()).max_chunk_steps
         == 8_192
     )
+
+
+def test_more_streams_than_memory_holds_are_refused(model_path, monkeypatch):
+    def exhausted(capacity, initial):
+        raise MemoryError
+
+    monkeypatch.setattr("service.loader.Arena", exhausted)
+    settings = Settings(model_path.parent, max_streams=10_000_000)
+    with pytest.raises(SettingsError, match=r"max_streams is 10000000: their states take 1\.3 GB"):
+        load_model(entry(model_path), settings, Metrics())

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from service.errors import ArtifactError
@@ -31,3 +33,24 @@ def test_an_empty_or_missing_repository_is_named_with_the_remedy(tmp_path):
         scan(tmp_path)
     with pytest.raises(ArtifactError, match="no such folder"):
         scan(tmp_path / "absent")
+
+
+def test_one_version_in_two_folders_is_refused(tmp_path):
+    put(tmp_path, "alpha", "1", "model.onnx")
+    put(tmp_path, "alpha", "01", "model.onnx")
+    with pytest.raises(ArtifactError, match=r"alpha/01 and .*/1 are both version 1"):
+        scan(tmp_path)
+
+
+def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
+    put(tmp_path, "alpha", "1", "model.onnx")
+
+    def denied(folder):
+        if folder.name == "alpha":
+            raise PermissionError(13, "Permission denied", str(folder))
+        return listed(folder)
+
+    listed = Path.iterdir
+    monkeypatch.setattr(Path, "iterdir", denied)
+    with pytest.raises(ArtifactError, match=r"alpha can't be read: Permission denied; give this"):
+        scan(tmp_path)

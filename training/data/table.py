@@ -77,6 +77,8 @@ def read_table(path: Path, entity: str) -> Table:
     readers = {".parquet": pa.parquet.read_table, ".csv": _read_csv}
     if path.suffix not in readers:
         raise DataError(f"{path}: not a table that can be read; give a .parquet or .csv file")
+    if path.is_dir():
+        raise DataError(f"{path}: is a folder; name a file in it in data.path")
     if not path.is_file():
         raise DataError(f"{path}: there is no such file; check data.path")
     try:
@@ -93,6 +95,8 @@ def read_table(path: Path, entity: str) -> Table:
 def _read_csv(path: Path) -> pa.Table:
     with pa.csv.open_csv(path) as reader:
         names = reader.schema.names
+    if len(names) == 1 and ";" in names[0]:
+        raise DataError(f"{path}: its cells seem to be separated by ';'; separate them by ','")
     as_text = pa.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()))
     return pa.csv.read_csv(path, convert_options=as_text)
 

@@ -112,4 +112,10 @@ def _parquet_rows(source: str, file: Any) -> Iterator[Row]:
 
 def _unreadable(source: str, error: Exception) -> InputError:
     reason = " ".join(str(error).split())
-    return InputError(f"{source}: it can't be read: {reason}")
+    if isinstance(error, UnicodeDecodeError):
+        remedy = "save it as UTF-8 text"
+    elif isinstance(error, PermissionError):
+        remedy = "give this user the right to read it"
+    else:
+        remedy = "write it again, or give it the ending of what it is"
+    return InputError(f"{source}: it can't be read: {reason}; {remedy}")

@@ -5,11 +5,12 @@ possible answers are not worth a dependency.
 """
 
 import argparse
+import math
 
 import grpc
 
 from statewise_client.channel import OPTIONS, check_target
-from statewise_client.errors import ConnectionFailed
+from statewise_client.errors import ConnectionFailed, InputError
 
 _METHOD = "/grpc.health.v1.Health/Check"
 # HealthCheckResponse: field 1, the status, as a varint; 0 is not written.
@@ -45,7 +46,10 @@ def run(options: argparse.Namespace) -> int:
 
     Raises:
         ConnectionFailed: no server answers, or it does not tell its health.
+        InputError: the target or the timeout can't be right.
     """
+    if not 0 < options.timeout < math.inf:
+        raise InputError(f"--timeout is {options.timeout}; give a number of seconds above 0")
     with grpc.insecure_channel(check_target(options.target), OPTIONS) as channel:
         check: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(_METHOD)
         try:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from statewise_client.command.files import STDIN, load_npy, open_csv, open_parquet
-from statewise_client.command.table import Entity, steps, unused
+from statewise_client.command.table import Entity, Selection, steps, unused
 from statewise_client.errors import InputError
 
 _TABLES = {".csv": open_csv, ".parquet": open_parquet}
@@ -34,12 +34,12 @@ class Recording:
     unused: tuple[str, ...] = ()
 
 
-def check(source: str, entity: Entity | None) -> None:
+def check(source: str, selection: Selection) -> None:
     """Whether there is a recording to be read, asked before a server is asked for a stream.
 
     Args:
         source: a path, or "-" for CSV on standard input.
-        entity: which rows of a table to take; None for all.
+        selection: what of a table to take.
 
     Raises:
         InputError: the file is missing, or not of a kind for this.
@@ -51,32 +51,36 @@ def check(source: str, entity: Entity | None) -> None:
         raise InputError(
             f"{source}: give a file in .csv, .parquet or .npy, or - for CSV from stdin"
         )
+    if Path(source).is_dir():
+        raise InputError(f"{source}: it is a folder; name a file in it")
     if not Path(source).is_file():
         raise InputError(f"{source}: there is no such file; correct --input")
-    if entity is not None and kind == _ARRAY:
-        raise InputError(f"{source}: an array has no columns; leave out --entity, or give a table")
+    if selection != Selection() and kind == _ARRAY:
+        raise InputError(
+            f"{source}: an array has no columns; leave out --entity and --order, or give a table"
+        )
 
 
 @contextmanager
-def read(source: str, features: Sequence[str], entity: Entity | None) -> Iterator[Recording]:
+def read(source: str, features: Sequence[str], selection: Selection) -> Iterator[Recording]:
     """Opens a recording that passed `check`, and closes it at the end of the block.
 
     Args:
         source: a path, or "-" for CSV on standard input.
         features: the model's, in their order.
-        entity: which rows of a table to take; None for all.
+        selection: what of a table to take.
 
     Raises:
         InputError: it is not a recording for this model; at once, or from the steps at the place
             of the mistake.
     """
-    kind = _kind(source)
+    kind, entity = _kind(source), selection.entity
     if kind == _ARRAY:
         yield Recording(_not_empty(_array_steps(source, len(features)), source, entity))
         return
     with _TABLES.get(kind, open_csv)(source) as table:
-        found = _not_empty(steps(table, features, entity), source, entity)
-        yield Recording(found, unused(table, features, entity))
+        found = _not_empty(steps(table, features, selection), source, entity)
+        yield Recording(found, unused(table, features, selection))
 
 
 def _kind(source: str) -> str:

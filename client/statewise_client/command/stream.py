@@ -13,7 +13,7 @@ from statewise_client.command import recording
 from statewise_client.command.latency import Latency
 from statewise_client.command.lines import FORMATS
 from statewise_client.command.pace import pace_of
-from statewise_client.command.table import Entity
+from statewise_client.command.table import Entity, Selection
 from statewise_client.errors import InputError
 
 _DESCRIPTION = """\
@@ -46,6 +46,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     add("--stream-id", default="", metavar="ID", help="id of the stream (the server makes one)")
     add("--input", required=True, metavar="FILE", help=".csv, .parquet, .npy; - is CSV on stdin")
     add("--entity", metavar="COLUMN=VALUE", help="only the rows where COLUMN is VALUE")
+    add("--order", metavar="COLUMN", help="refuse rows in which COLUMN does not rise")
     add("--realtime", action="store_true", help="send steps at the pace of the model's data")
     add("--chunk", type=int, default=1, metavar="N", help="steps in a message (1)")
     add("--format", choices=tuple(FORMATS), default="text", help="of the lines (text)")
@@ -60,11 +61,12 @@ def run(options: argparse.Namespace) -> int:
     if options.chunk < 1:
         raise InputError(f"--chunk is {options.chunk}; send at least 1 step a message")
     entity = None if options.entity is None else Entity.parse(options.entity)
-    recording.check(options.input, entity)
+    selection = Selection(entity, options.order)
+    recording.check(options.input, selection)
     with (
         Client(options.target) as client,
         client.open(options.model, options.version, options.stream_id) as stream,
-        recording.read(options.input, stream.info.features, entity) as found,
+        recording.read(options.input, stream.info.features, selection) as found,
     ):
         if found.unused:
             print(f"note: columns left unused: {', '.join(found.unused)}", file=sys.stderr)

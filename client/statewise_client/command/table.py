@@ -63,26 +63,72 @@ class Entity:
         return cls(column, value)
 
 
+@dataclass(frozen=True)
+class Selection:
+    """What of a table is the recording.
+
+    Attributes:
+        entity: which rows; None for all.
+        order: the column that rises from step to step; None where the rows' order is trusted.
+    """
+
+    entity: Entity | None = None
+    order: str | None = None
+
+
 def steps(
-    table: Table, features: Sequence[str], entity: Entity | None
+    table: Table, features: Sequence[str], selection: Selection
 ) -> Iterator[NDArray[np.float64]]:
     """The table's steps, each (features,), in the order of its rows.
 
     Raises:
-        InputError: a column is missing or there twice, at once; a cell is no finite number, when
-            its row is reached.
+        InputError: a column is missing or there twice, at once; a cell is no finite number, or does
+            not come after the one above it, when its row is reached.
     """
     places = [_place(table, feature) for feature in features]
-    if entity is None:
-        return _numbers(table, table.rows, places)
+    rows = table.rows
+    if selection.entity is not None:
+        rows = _of_entity(table, rows, selection.entity)
+    if selection.order is not None:
+        rows = _rising(table, rows, _place(table, selection.order))
+    return _numbers(table, rows, places)
+
+
+def _of_entity(table: Table, rows: Iterator[Row], entity: Entity) -> Iterator[Row]:
     key = _place(table, entity.column)
-    chosen = (row for row in table.rows if str(row.cells[key]) == entity.value)
-    return _numbers(table, chosen, places)
+    return (row for row in rows if str(row.cells[key]) == entity.value)
 
 
-def unused(table: Table, features: Sequence[str], entity: Entity | None) -> tuple[str, ...]:
-    """The columns that are neither features nor the entity's."""
-    used = {*features, entity.column if entity else None}
+def _rising(table: Table, rows: Iterator[Row], place: int) -> Iterator[Row]:
+    """The same rows, each of which has to come after the one before."""
+    before = None
+    for row in rows:
+        now = _sortable(row.cells[place])
+        try:
+            rises = now == now if before is None else bool(now > before)
+        except TypeError:
+            rises = False
+        if not rises:
+            raise InputError(
+                f"{table.source}, {row.place}: column {table.columns[place]!r} is {now} after "
+                f"{before}; sort the rows, or pick one recording of several with --entity"
+            )
+        before = now
+        yield row
+
+
+def _sortable(cell: Any) -> Any:
+    """A number where the cell is one, or says one; times in text sort as they are."""
+    try:
+        return float(cell) if isinstance(cell, str) else cell
+    except ValueError:
+        return cell
+
+
+def unused(table: Table, features: Sequence[str], selection: Selection) -> tuple[str, ...]:
+    """The columns that are neither features nor the selection's."""
+    entity = selection.entity
+    used = {*features, entity.column if entity else None, selection.order}
     return tuple(column for column in table.columns if column not in used)
 
 
@@ -92,6 +138,10 @@ def _place(table: Table, column: str) -> int:
         return table.columns.index(column)
     if count:
         raise InputError(f"{table.source}: column {column!r} is there {count} times; keep one")
+    if len(table.columns) == 1 and ";" in table.columns[0]:
+        raise InputError(
+            f"{table.source}: its cells seem to be separated by ';'; separate them by ','"
+        )
     nearest = get_close_matches(column, table.columns, n=1, cutoff=0)
     hint = f"the nearest is {nearest[0]!r}" if nearest else "it has no columns at all"
     raise InputError(f"{table.source}: there is no column {column!r}; {hint}")

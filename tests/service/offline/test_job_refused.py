@@ -15,7 +15,7 @@ def test_answers_that_are_no_numbers(job, refusal, steps, save, overflowing):
     save(steps(feature_0=large, feature_1=large, feature_2=large))
 
     assert refusal(replace(job, model=overflowing.path)) == (
-        "steps.parquet: row 6 (the first is 0), column 'output_0', entity 'b': the model answers "
+        "steps.parquet: row 7, column 'output_0', entity 'b': the model answers "
         "nan to finite features; check their scale against the training data"
     )
 
@@ -68,7 +68,9 @@ def test_a_batch_out_of_range(job, max_batch):
 def test_a_folder_without_a_model(job, refusal, classifier, tmp_path):
     empty = tmp_path / "models" / "empty"
     empty.mkdir(parents=True)
-    assert "models: no model in it" in refusal(replace(job, model=empty), ArtifactError)
+    assert "models/empty: has no <version>/model.onnx" in refusal(
+        replace(job, model=empty), ArtifactError
+    )
 
     shutil.copytree(classifier.path.parents[1], tmp_path / "models" / "other")
     assert refusal(replace(job, model=empty), ArtifactError) == (

@@ -42,5 +42,5 @@ def test_an_answer_that_is_no_number_is_named_in_any_row_group():
     values = np.zeros((140_000, 2), np.float32)
     values[135_000, 1] = np.inf
 
-    with pytest.raises(TableError, match=r"row 135000 .*, column 'b', entity 135000: .* inf"):
+    with pytest.raises(TableError, match=r"row 135001, column 'b', entity 135000: .* inf"):
         write(io.BytesIO(), table, Answers(("a", "b"), False, values), {})

@@ -8,7 +8,7 @@ def test_an_order_that_falls(job, refusal, steps, save):
     save(steps(second=[0, 5, 1, 0, 2, 4, 3, 1]))
 
     assert refusal(job) == (
-        "steps.parquet: row 5 (the first is 0), column 'second', entity 'b': is 4 after 5; sort "
+        "steps.parquet: row 6, column 'second', entity 'b': is 4 after 5; sort "
         "the file by device and second"
     )
 
@@ -17,8 +17,7 @@ def test_an_order_that_stands_still(job, refusal, steps, save):
     save(steps(second=[0, 5, 1, 0, 1, 6, 7, 9]))
 
     assert refusal(job) == (
-        "steps.parquet: row 4 (the first is 0), column 'second', entity 'a': is 1 twice; keep one "
-        "row of each"
+        "steps.parquet: row 5, column 'second', entity 'a': is 1 twice; keep one row of each"
     )
 
 

@@ -60,13 +60,13 @@ def test_a_csv_with_a_short_line(job, refusal, steps, save):
 def test_a_csv_with_a_missing_number(job, refusal, steps, save):
     job = replace(job, input=save(steps(feature_0=[1, 2, None, 4, 5, 6, 7, 8]), "steps.csv"))
 
-    assert "row 2 (the first is 0), column 'feature_0', entity 'a': is missing" in refusal(job)
+    assert "row 3, column 'feature_0', entity 'a': is missing" in refusal(job)
 
 
 def test_a_csv_with_a_missing_entity(job, refusal, steps, save):
     job = replace(job, input=save(steps(device=[*"ab", None, *"cabba"]), "steps.csv"))
 
-    assert "row 2 (the first is 0), column 'device', entity None: is missing" in refusal(job)
+    assert "row 3, column 'device', entity None: is missing" in refusal(job)
 
 
 @pytest.mark.parametrize(("text", "wrong"), [("", "Empty CSV file"), ("device,second\n", "no col")])

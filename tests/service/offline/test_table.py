@@ -63,7 +63,7 @@ def test_a_feature_that_is_no_finite_number(job, refusal, steps, save, value, sh
     save(with_value(steps, "feature_2", 5, value))
 
     assert refusal(job) == (
-        "steps.parquet: row 5 (the first is 0), column 'feature_2', entity 'b': is "
+        "steps.parquet: row 6, column 'feature_2', entity 'b': is "
         f"{shown}; give a finite float32 number, since anything else would stay in the entity's "
         "state for ever"
     )
@@ -76,7 +76,7 @@ def test_the_first_bad_feature_of_many_batches_is_named(job, refusal, steps, sav
     values[[30_002, 39_999]] = np.nan
     save(table.set_column(3, "feature_1", pa.array(values)))
 
-    assert "row 30002 (the first is 0), column 'feature_1', entity 'a': is nan" in refusal(job)
+    assert "row 30003, column 'feature_1', entity 'a': is nan" in refusal(job)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_a_missing_key(job, refusal, steps, save, column, entity):
     save(with_value(steps, column, 3, None))
 
     assert refusal(job) == (
-        f"steps.parquet: row 3 (the first is 0), column {column!r}, entity {entity}: is missing; "
+        f"steps.parquet: row 4, column {column!r}, entity {entity}: is missing; "
         "fill it in, or leave the row out"
     )
 
@@ -119,7 +119,7 @@ def test_a_missing_key(job, refusal, steps, save, column, entity):
 def test_an_order_that_is_no_number(job, refusal, steps, save):
     save(steps(second=[0.0, 0.0, 1.0, np.nan, 2.0, 5.0, 7.0, 9.0]))
 
-    assert "row 3 (the first is 0), column 'second', entity 'c': is missing" in refusal(job)
+    assert "row 4, column 'second', entity 'c': is missing" in refusal(job)
 
 
 def test_no_rows(job, refusal, steps, save):

@@ -1,15 +1,8 @@
 """The command `python -m service serve`, as a process of its own."""
 
-import contextlib
-import re
-import shutil
 import signal
-import socket
-import subprocess
-import sys
 import threading
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
@@ -19,6 +12,7 @@ from fakes import distinct
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
     ProtoReflectionDescriptorDatabase,
 )
+from processes import serving
 
 from protos.statewise.v1 import stream_pb2 as wire
 from protos.statewise.v1.stream_pb2_grpc import StreamServiceStub
@@ -27,52 +21,6 @@ from service.engine import Engine
 from service.rpc.probe import probe
 
 FEATURES = 5
-
-
-class Server:
-    """A running server and where it listens."""
-
-    def __init__(self, process: "subprocess.Popen[str]") -> None:
-        self.process = process
-        line = process.stdout.readline()
-        ready = re.fullmatch(r"ready: grpc (\S+) metrics (\S+)\n", line)
-        assert ready, line
-        self.target, self.metrics = ready.groups()
-
-    def stop(self) -> int:
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(30)
-
-
-def command(*arguments: object) -> list[str]:
-    return [sys.executable, "-m", "service", "serve", *map(str, arguments)]
-
-
-@contextlib.contextmanager
-def serving(model_path: Path, *arguments: object) -> Iterator[Server]:
-    repository = model_path.parent.parent.parent
-    ports = ("--port", 0, "--metrics-port", 0)
-    process = subprocess.Popen(
-        command("--model-repository", repository, *ports, *arguments),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        yield Server(process)
-    finally:
-        process.kill()
-        process.communicate()
-
-
-def failed(*arguments: object) -> str:
-    """The one line that a refused start prints."""
-    done = subprocess.run(command(*arguments), capture_output=True, text=True, timeout=60)
-    assert done.returncode == 2
-    errors = [line for line in done.stderr.splitlines() if " INFO " not in line]
-    assert len(errors) == 1, done.stderr
-    assert errors[0].startswith("error: ")
-    return errors[0]
 
 
 def message(number: int, step: np.ndarray) -> wire.ClientMessage:
@@ -174,43 +122,34 @@ def test_a_stream_that_outlasts_the_drain_is_told_to_go_elsewhere(model_path):
         assert server.process.wait(30) == 0
 
 
-def test_a_taken_port_is_named(model_path):
-    repository = model_path.parent.parent.parent
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        line = failed("--model-repository", repository, "--port", port, "--metrics-port", -1)
-        assert f"port is {port}, which can't be had" in line
-        line = failed("--model-repository", repository, "--port", 0, "--metrics-port", port)
-        assert f"metrics_port is {port}, which can't be had" in line
+def test_a_second_signal_ends_the_drain(model_path):
+    with serving(model_path, "--drain-seconds", 600) as server:
+        with grpc.insecure_channel(server.target) as channel:
+            stop = threading.Event()
+
+            def requests():
+                yield wire.ClientMessage(open=wire.Open(model="random"))
+                stop.wait(30)
+
+            answers = StreamServiceStub(channel).Stream(requests(), timeout=30)
+            next(answers)
+            server.process.send_signal(signal.SIGTERM)
+            while probe(server.target, 10) == "SERVING":
+                pass
+            server.process.send_signal(signal.SIGINT)
+            with pytest.raises(grpc.RpcError) as cut:
+                next(answers)
+            stop.set()
+        assert cut.value.code() == grpc.StatusCode.UNAVAILABLE
+        assert server.process.wait(30) == 0
 
 
-def test_a_mistake_is_one_line_and_exit_code_2(model_path, tmp_path):
-    repository = model_path.parent.parent.parent
-    assert "give --model-repository DIR" in failed()
-    assert "no model in it" in failed("--model-repository", tmp_path)
-    assert "max_batch is 0" in failed("--model-repository", repository, "--max-batch", 0)
-    broken = tmp_path / "random" / "1" / "model.onnx"
-    broken.parent.mkdir(parents=True)
-    shutil.copyfile(model_path, broken)
-    with broken.open("r+b") as file:
-        file.truncate(1000)
-    assert "not a whole ONNX file" in failed("--model-repository", tmp_path)
-
-
-@pytest.mark.skipif(Path("/dev/nvidia0").exists(), reason="this machine has a GPU")
-def test_cuda_without_a_gpu_fails_to_start(model_path):
-    repository = model_path.parent.parent.parent
-    line = failed("--model-repository", repository, "--provider", "cuda")
-    assert "provider cuda: " in line
-    assert "--provider cpu" in line
-
-
-def test_health_of_nobody_is_exit_code_1():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    words = [sys.executable, "-m", "service", "health", "--port", port, "--timeout", "2"]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stdout) == (1, "UNAVAILABLE\n")
+def test_refused_opens_are_counted_by_reason(model_path):
+    with serving(model_path) as server:
+        with grpc.insecure_channel(server.target) as channel:
+            messages = [wire.ClientMessage(open=wire.Open(model="nobody"))]
+            with pytest.raises(grpc.RpcError):
+                next(StreamServiceStub(channel).Stream(iter(messages), timeout=30))
+        with urllib.request.urlopen(f"http://{server.metrics}/metrics", timeout=10) as page:
+            text = page.read().decode()
+    assert 'statewise_refused_opens_total{reason="MODEL_NOT_FOUND"} 1.0' in text

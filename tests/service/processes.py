@@ -1,0 +1,55 @@
+"""The command `python -m service serve` as a process of its own, for tests."""
+
+import contextlib
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+
+class Server:
+    """A running server and where it listens."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self.process = process
+        line = process.stdout.readline()
+        ready = re.fullmatch(r"ready: grpc (\S+) metrics (\S+)\n", line)
+        assert ready, line
+        self.target, self.metrics = ready.groups()
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(30)
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "service", "serve", *map(str, arguments)]
+
+
+@contextlib.contextmanager
+def serving(model_path: Path, *arguments: object) -> Iterator[Server]:
+    repository = model_path.parent.parent.parent
+    ports = ("--port", 0, "--metrics-port", 0)
+    process = subprocess.Popen(
+        command("--model-repository", repository, *ports, *arguments),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield Server(process)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def failed(*arguments: object) -> str:
+    """The one line that a refused start prints."""
+    done = subprocess.run(command(*arguments), capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    errors = [line for line in done.stderr.splitlines() if " INFO " not in line]
+    assert len(errors) == 1, done.stderr
+    assert errors[0].startswith("error: ")
+    return errors[0]

@@ -1,0 +1,45 @@
+"""The end of a command's output.
+
+Owns what happens where nobody takes what a command prints: a reader that has gone away is no fault,
+a disk that is full is one, and neither is a traceback.
+"""
+
+import errno
+import os
+import sys
+from collections.abc import Callable
+
+# As shells show a program that ended on SIGPIPE.
+_READER_GONE = 141
+_CANT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EBADF)
+
+
+def with_output(run: Callable[[], int]) -> int:
+    """Runs a command to the end of its output.
+
+    Returns:
+        The command's exit code; where its output could not be written 1, and 141 where its reader
+        had gone before it was done.
+    """
+    code = _READER_GONE
+    try:
+        code = run()
+        # None where the caller closed it.
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        _drop_output()
+    except OSError as error:
+        if error.filename is not None or error.errno not in _CANT_WRITE:
+            raise
+        _drop_output()
+        print(f"error: the output can't be written: {error.strerror}", file=sys.stderr)
+        return 1
+    return code
+
+
+def _drop_output() -> None:
+    """What is still buffered goes nowhere, so that the interpreter's end finds nothing to write."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
