@@ -13,7 +13,6 @@ from torch import nn
 
 from training.config import TrainingConfig
 from training.errors import RunError
-from training.network import RecurrentNetwork
 from training.objective import Objective, Score
 from training.sampling import CropSampler
 
@@ -38,11 +37,11 @@ class Update:
 
 
 class Trainer:
-    """Fits a network, update by update."""
+    """Fits a network, update by update: any whose forward is that of `RecurrentNetwork`."""
 
     def __init__(
         self,
-        network: RecurrentNetwork,
+        network: nn.Module,
         objective: Objective,
         sampler: CropSampler,
         config: TrainingConfig,
