@@ -36,7 +36,12 @@ def gradient(inspection: Inspection) -> str:
         ),
         picture(draw_lags([one.norms for one in contenders]), "Norm by lag"),
         table(
-            ("median share of lag 0 at", *(f"k = {lag}" for lag in shown), "a step", "below 1% at"),
+            (
+                "median share of lag 0 at",
+                *(f"k = {lag}" for lag in shown),
+                "factor a step",
+                "below 1% at",
+            ),
             [_shares(one, shown) for one in contenders],
         ),
         paragraph(

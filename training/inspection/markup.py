@@ -29,9 +29,13 @@ def code(text: str) -> str:
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table; cells that are numbers stand to the right."""
-    head = "".join(f"<th>{escape(name)}</th>" for name in header)
-    body = "\n".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
+    """A table; numbers stand to the right, and so do the headers above them."""
+    rows = list(rows)
+    kinds = [_kind(text) for text in rows[0]] if rows else [""] * len(header)
+    heads = zip(header, kinds, strict=True)
+    head = "".join(f"<th{kind}>{escape(name)}</th>" for name, kind in heads)
+    cells = ("".join(f"<td{_kind(text)}>{escape(text)}</td>" for text in row) for row in rows)
+    body = "\n".join(f"<tr>{row}</tr>" for row in cells)
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
     return f'<div class="wide">{table}</div>'
 
@@ -46,9 +50,8 @@ def picture(content: bytes, caption: str) -> str:
     )
 
 
-def _cell(text: str) -> str:
-    kind = ' class="failed"' if text == "FAILED" else ' class="number"' if _number(text) else ""
-    return f"<td{kind}>{escape(text)}</td>"
+def _kind(text: str) -> str:
+    return ' class="failed"' if text == "FAILED" else ' class="number"' if _number(text) else ""
 
 
 def _number(text: str) -> bool:
