@@ -5,6 +5,7 @@ user. Loads torch only to read a run, and matplotlib only to draw.
 """
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,8 +18,9 @@ from export.forms import SEQUENCE, STEP, Form
 from export.progress import show
 from export.proof import THOROUGH, Proof, prove
 from export.random_model import random_model, random_network
-from export.report import table
+from export.report import stored, table
 from training.console import with_output
+from training.run_folder import RunFolder
 from training.trained import TrainedModel
 
 
@@ -89,6 +91,10 @@ def _write(model: TrainedModel, options: argparse.Namespace) -> None:
     made = [(path, *make_artifact(model, form, THOROUGH, show)) for path, form in forms]
     for path, artifact, proof in made:
         _print(path, artifact, proof)
+    if options.command == "export":
+        forms_compared = [stored(path, artifact.manifest) for path, artifact, _ in made]
+        content = json.dumps({"forms": forms_compared}, indent=1)
+        write_file(RunFolder(options.run).validation, content.encode())
     _draw(model.name, [proof for _, _, proof in made], options)
     for _, _, proof in made:
         require(proof)
@@ -100,7 +106,7 @@ def _write(model: TrainedModel, options: argparse.Namespace) -> None:
 def _draw(name: str, proofs: list[Proof], options: argparse.Namespace) -> None:
     path: Path | None = options.picture
     if path is None and options.command == "export":
-        path = options.run / "validation.png"
+        path = RunFolder(options.run).validation_picture
     if path is None:
         return
     from export.picture import draw_errors  # matplotlib, slow to load

@@ -32,6 +32,14 @@ the same weights as if it had not been stopped. --force begins anew.
 example:
   python -m training fit --config training/configs/activity.toml --out runs/activity
 """
+_INSPECT = """\
+Looks into a finished run, and writes runs/NAME/report.html: how errors flow back in time beside a
+plain tanh network and an LSTM that are fitted the same way, how the gates are used, and whether
+the derivative from state to state is what its formula says. The two other networks are kept.
+
+example:
+  python -m training inspect runs/activity
+"""
 _WATCH = """\
 Fetches 140 smartwatch recordings of shoulder exercises with pip, checks their hash, and converts
 them to Parquet, once. A row is a packet of 5 samples x 6 channels, a tenth of a second.
@@ -90,6 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_fit(commands)
+    _add_inspect(commands)
     data = _add(commands, "data", "fetch and write data sets", f"{_WATCH}\n{_TRAFFIC}\n{_TAILS}")
     kinds = data.add_subparsers(required=True, metavar="WHAT")
     watch = _add(kinds, "watch", "fetch and convert the built-in activity set", _WATCH)
@@ -129,6 +138,21 @@ def _add_fit(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     fit.set_defaults(run_command=_fit)
 
 
+def _add_inspect(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    inspect = _add(commands, "inspect", "look into a finished run", _INSPECT)
+    inspect.add_argument("run", type=Path, metavar="FOLDER", help="such as runs/activity")
+    inspect.add_argument(
+        "--epochs", type=int, metavar="N", help="of the other networks (the configuration's)"
+    )
+    inspect.add_argument(
+        "--lags", type=int, default=100, metavar="K", help="steps to look back (%(default)s)"
+    )
+    inspect.add_argument(
+        "--threads", type=int, default=1, metavar="N", help="processor threads (%(default)s)"
+    )
+    inspect.set_defaults(run_command=_inspect)
+
+
 def _add(
     commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
     name: str,
@@ -158,6 +182,12 @@ def _fit(options: argparse.Namespace) -> None:
     print(
         f"{options.out}: {_result(metrics)}, from a cold start; {metrics['fit_time_seconds']:.0f} s"
     )
+
+
+def _inspect(options: argparse.Namespace) -> None:
+    from training.inspection.command import run
+
+    run(options.run, epochs=options.epochs, lags=options.lags, threads=options.threads)
 
 
 def _result(metrics: dict[str, float]) -> str:

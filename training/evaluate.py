@@ -2,7 +2,7 @@
 
 Owns the scoring of a held-out part. Every sequence is streamed cold, from zero state over all its
 steps, and every target counts, those before the network can know anything too: this is what a
-service will reproduce.
+service will reproduce. A network here is any whose forward is that of `RecurrentNetwork`.
 """
 
 from collections.abc import Iterator
@@ -10,10 +10,9 @@ from functools import reduce
 from operator import add
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from training.data.sequences import Sequence
-from training.network import RecurrentNetwork
 from training.objective import Objective, Score
 from training.sampling import Batch, pad
 
@@ -21,9 +20,7 @@ from training.sampling import Batch, pad
 _LANES = 256
 
 
-def evaluate(
-    network: RecurrentNetwork, objective: Objective, sequences: tuple[Sequence, ...]
-) -> Score:
+def evaluate(network: nn.Module, objective: Objective, sequences: tuple[Sequence, ...]) -> Score:
     """Streams every sequence cold through the network and compares."""
     scores = [
         objective.score(values, batch).detached() for values, batch in stream(network, sequences)
@@ -31,9 +28,7 @@ def evaluate(
     return reduce(add, scores)
 
 
-def stream(
-    network: RecurrentNetwork, sequences: tuple[Sequence, ...]
-) -> Iterator[tuple[Tensor, Batch]]:
+def stream(network: nn.Module, sequences: tuple[Sequence, ...]) -> Iterator[tuple[Tensor, Batch]]:
     """Streams every sequence cold through the network.
 
     Yields:

@@ -97,6 +97,7 @@ def _make_network(config: Config, dataset: Dataset, split: Split) -> RecurrentNe
         features=len(dataset.features), outputs=len(dataset.labels), **asdict(config.network)
     )
     network = RecurrentNetwork(shape)
+    network.gru.dropout = config.training.dropout
     initialise(network, torch.Generator().manual_seed(config.seed))
     scaling = fit_scaling(split.training, dataset.features)
     network.input_mean.copy_(torch.from_numpy(scaling.mean))
@@ -119,9 +120,9 @@ def _train(job: _Job, network: RecurrentNetwork, state: FitState | None) -> list
     progress = Progress(settings, job.objective, epochs)
     _write_log(job.folder, epochs)
     try:
-        while _goes_on(settings, epochs):
+        while goes_on(settings, epochs):
             epoch = len(epochs) + 1
-            updates, seconds = _train_epoch(trainer, progress, epoch, settings.batches_per_epoch)
+            updates, seconds = train_epoch(trainer, progress, epoch, settings.batches_per_epoch)
             validation = evaluate(network, job.objective, job.split.validation)
             epochs.append(summarise(epoch, job.objective, updates, seconds, validation))
             progress.epoch(epochs[-1])
@@ -131,7 +132,8 @@ def _train(job: _Job, network: RecurrentNetwork, state: FitState | None) -> list
     return epochs
 
 
-def _goes_on(settings: TrainingConfig, epochs: list[EpochFigures]) -> bool:
+def goes_on(settings: TrainingConfig, epochs: list[EpochFigures]) -> bool:
+    """Whether another epoch is due: the first, or one that is allowed and not yet hopeless."""
     if not epochs:
         return True
     waited = len(epochs) - best_epoch(epochs).epoch
@@ -143,7 +145,7 @@ def best_epoch(epochs: list[EpochFigures]) -> EpochFigures:
     return min(epochs, key=lambda figures: figures.validation_loss)
 
 
-def _train_epoch(
+def train_epoch(
     trainer: Trainer, progress: Progress, epoch: int, batches: int
 ) -> tuple[list[Update], float]:
     """The updates of one epoch, and the seconds that they took."""

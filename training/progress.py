@@ -16,11 +16,19 @@ from training.trainer import Update
 
 
 class Progress:
-    """Shows a fit's updates and epochs, after those that an earlier process has done."""
+    """Shows a fit's updates and epochs, after those that an earlier process has done.
+
+    A title says whose they are, where there is more than one.
+    """
 
     def __init__(
-        self, config: TrainingConfig, objective: Objective, done: list[EpochFigures]
+        self,
+        config: TrainingConfig,
+        objective: Objective,
+        done: list[EpochFigures],
+        title: str = "",
     ) -> None:
+        self._title = title
         self._objective = objective
         self._epochs = config.epochs
         self._done = len(done)
@@ -31,7 +39,7 @@ class Progress:
             updates = config.epochs * config.batches_per_epoch
             start = self._done * config.batches_per_epoch
             self._bar = tqdm(
-                total=updates, initial=start, unit="update", desc="fit", dynamic_ncols=True
+                total=updates, initial=start, unit="update", desc=title or "fit", dynamic_ncols=True
             )
         elif done:
             print(f"going on after epoch {self._done}", file=sys.stderr, flush=True)
@@ -61,7 +69,7 @@ class Progress:
         elapsed = time.monotonic() - self._started
         left = elapsed / (figures.epoch - self._done) * (self._epochs - figures.epoch)
         return (
-            f"epoch {figures.epoch:3d}/{self._epochs}"
+            f"{self._title}{': ' if self._title else ''}epoch {figures.epoch:3d}/{self._epochs}"
             f"  {self._objective.describe(figures.training)}"
             f"  validation {self._objective.describe(figures.validation)}"
             f"  {figures.speed_steps_per_second:,.0f} steps/s"

@@ -60,6 +60,26 @@ class RunFolder:
         """True against computed numbers, on the test part."""
         return self.path / "residuals.png"
 
+    @property
+    def validation(self) -> Path:
+        """What the last export of this run compared, JSON; written by the export."""
+        return self.path / "validation.json"
+
+    @property
+    def validation_picture(self) -> Path:
+        """The last export's errors by step; written by the export."""
+        return self.path / "validation.png"
+
+    @property
+    def inspection(self) -> Path:
+        """What an inspection measured, and the networks that it compared with."""
+        return self.path / "inspection"
+
+    @property
+    def report(self) -> Path:
+        """An inspection as a page."""
+        return self.path / "report.html"
+
     def refuse_finished(self) -> None:
         """Makes sure that no finished run is lost.
 
@@ -89,4 +109,6 @@ class RunFolder:
     def _own(self) -> tuple[Path, ...]:
         # The figures first: without them, a run that is half removed does not look finished.
         files = (self.metrics, self.config, self.last, self.best, self.log)
-        return (*files, self.loss_picture, self.confusion_picture, self.residual_picture)
+        pictures = (self.loss_picture, self.confusion_picture, self.residual_picture)
+        # An export or an inspection of the run before says nothing about the next one.
+        return (*files, *pictures, self.validation, self.validation_picture, self.report)

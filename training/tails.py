@@ -10,14 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
-from training.checkpoint import load_checkpoint
 from training.config import DataConfig
-from training.config_file import parse_config
-from training.data.load import load_dataset
 from training.data.sequences import Dataset, Sequence
-from training.data.splits import split_by_time
-from training.errors import DataError
 from training.files import replacing
+from training.fitted import load_fitted
 from training.run_folder import RunFolder
 
 
@@ -37,16 +33,8 @@ def write_tails(folder: RunFolder, out: Path) -> int:
         CheckpointError: the run has no checkpoint that can be read.
         DataError: the data is not there any more, or not what the run was fitted on.
     """
-    checkpoint = load_checkpoint(folder.best)
-    config = parse_config(checkpoint.config)
-    dataset = load_dataset(config.data)
-    if dataset.digest != checkpoint.data_digest:
-        raise DataError(
-            f"{config.data.path}: the data is {dataset.digest}, the run was fitted on "
-            f"{checkpoint.data_digest}; fit again, or bring the old file back"
-        )
-    tails = split_by_time(dataset, config.split).test
-    table = pa.concat_tables(_rows(tail, dataset, config.data) for tail in tails)
+    run = load_fitted(folder)
+    table = pa.concat_tables(_rows(tail, run.dataset, run.config.data) for tail in run.split.test)
     with replacing(out) as temporary:
         pa.parquet.write_table(table, temporary)
     return int(table.num_rows)

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from training.config import TrainingConfig
 from training.errors import RunError
-from training.network import RecurrentNetwork
 from training.objective import Objective, Score
 from training.sampling import Batch, Sampler
 
@@ -52,11 +51,11 @@ class Memory:
 
 
 class Trainer:
-    """Fits a network, update by update."""
+    """Fits a network, update by update: any whose forward is that of `RecurrentNetwork`."""
 
     def __init__(
         self,
-        network: RecurrentNetwork,
+        network: nn.Module,
         objective: Objective,
         sampler: Sampler,
         config: TrainingConfig,
@@ -68,7 +67,6 @@ class Trainer:
         self._config = config
         self._seed = seed
         self._carried: Tensor | None = None
-        network.gru.dropout = config.dropout
         self._optimiser = torch.optim.AdamW(
             network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )

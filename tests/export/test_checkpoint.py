@@ -65,7 +65,7 @@ def test_a_run_becomes_an_artefact_with_its_picture_beside_the_run(
     assert manifest.name == "activity"
     assert [channel.name for channel in manifest.output.channels] == ["rest", "walk", "run"]
     assert manifest.provenance.data_digest == "sha256:abc"
-    assert {one.name for one in run.iterdir()} == {"best.pt", "validation.png"}
+    assert {one.name for one in run.iterdir()} == {"best.pt", "validation.json", "validation.png"}
     assert [one.name for one in out.parent.iterdir()] == ["model.onnx"]
 
 

@@ -105,8 +105,9 @@ def test_dropout_acts_between_layers_while_training_and_nowhere_else() -> None:
     sequence = Sequence("a", np.arange(9), np.ones((9, 2), np.float32), np.zeros(9, np.int64))
 
     def loss(dropout: float, number: int) -> float:
-        config = TrainingConfig(lanes=1, dropout=dropout, learning_rate=1e-30, weight_decay=0.0)
+        config = TrainingConfig(lanes=1, learning_rate=1e-30, weight_decay=0.0)
         sampler = WholeSampler((sequence,), lanes=1, seed=1)
+        network.gru.dropout = dropout
         trainer = Trainer(network, ClassObjective(), sampler, config, seed=1)
         return trainer.update(number).score.loss.item()
 

@@ -1,0 +1,90 @@
+"""Charts of an inspection, as SVG.
+
+Owns how they look: without a background of their own, so that they fit into any page.
+"""
+
+from collections.abc import Sequence
+from io import BytesIO
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from training.inspection.gates import BINS, GateUse
+from training.inspection.lags import LagNorms
+from training.reference import Array
+
+_COLOURS = ("#1f5fa8", "#c2410c", "#15803d")
+# Below this share a chart would show rounding, and flatten everything else.
+_FLOOR = 1e-12
+
+
+def draw_lags(contenders: Sequence[LagNorms]) -> bytes:
+    """Norms by lag: as they are, and as a share of the error's own at lag 0."""
+    figure = Figure(figsize=(10, 4.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for norms, colour in zip(contenders, _COLOURS, strict=True):
+        _draw_band(left, norms.name, norms.quartiles, colour)
+        _draw_band(right, norms.name, norms.relative, colour)
+    left.set_title("Norm of dL_T/dh_{T-k}".replace("_T", "$_T$").replace("_{T-k}", "$_{T-k}$"))
+    right.set_title("Share of the norm at lag 0")
+    for axes in (left, right):
+        axes.set(yscale="log", xlabel="lag k, steps", xlim=(0, None))
+        axes.set_ylim(bottom=max(axes.get_ylim()[0], _FLOOR))
+        axes.grid(axis="y", color="#d1d5db", linewidth=0.6)
+    right.legend(frameon=False)
+    return _svg(figure)
+
+
+def draw_gates(uses: Sequence[GateUse]) -> bytes:
+    """Distribution of both gates, a row for each layer."""
+    figure = Figure(figsize=(10, 2.9 * len(uses)), layout="constrained")
+    rows = figure.subplots(len(uses), 2, squeeze=False, sharex=True)
+    edges = np.linspace(0, 1, BINS + 1)
+    for use, panels in zip(uses, rows, strict=True):
+        gates = (("update gate z", use.z), ("reset gate r", use.r))
+        for axes, (name, shares), colour in zip(panels, gates, _COLOURS, strict=False):
+            axes.stairs(shares, edges, fill=True, color=colour)
+            axes.set(title=f"layer {use.layer}, {name}", xlim=(0, 1), ylabel="steps x units, %")
+    for axes in rows[-1]:
+        axes.set(xlabel="0 is shut, 1 is open")
+    return _svg(figure)
+
+
+def draw_labels(names: Sequence[str], counts: Array) -> bytes:
+    """Precision, recall and F1 of each label; counts are hits, false alarms, misses (3, labels)."""
+    hits, alarms, misses = counts
+    measures = {
+        "precision": hits / np.maximum(hits + alarms, 1e-300),
+        "recall": hits / np.maximum(hits + misses, 1e-300),
+        "F1": 2 * hits / np.maximum(2 * hits + alarms + misses, 1e-300),
+    }
+    figure = Figure(figsize=(10, 1.4 + 0.55 * len(names)), layout="constrained")
+    axes = figure.subplots()
+    rows = np.arange(len(names))
+    for index, ((measure, values), colour) in enumerate(
+        zip(measures.items(), _COLOURS, strict=True)
+    ):
+        axes.barh(rows + 0.26 * (index - 1), 100 * values, 0.24, label=measure, color=colour)
+    # A dollar sign would begin a formula.
+    axes.set_yticks(rows, [name.replace("$", r"\$") for name in names])
+    axes.set(xlim=(0, 100), xlabel="%")
+    axes.invert_yaxis()
+    figure.legend(loc="outside upper right", ncols=3, frameon=False)
+    return _svg(figure)
+
+
+def _draw_band(axes: Axes, name: str, quartiles: Array, colour: str) -> None:
+    low, median, high = np.maximum(quartiles, _FLOOR / 10)
+    lags = np.arange(len(median))
+    axes.fill_between(lags, low, high, color=colour, alpha=0.18, linewidth=0)
+    axes.plot(lags, median, color=colour, label=name)
+
+
+def _svg(figure: Figure) -> bytes:
+    for axes in figure.axes:
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.title.set_fontweight("bold")
+    drawn = BytesIO()
+    figure.savefig(drawn, format="svg", transparent=True, metadata={"Date": None})
+    return drawn.getvalue()
