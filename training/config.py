@@ -11,6 +11,7 @@ from training.errors import ConfigError
 
 BUILTIN_SETS = ("watch", "traffic")
 SAMPLINGS = ("crops", "carried", "whole")
+SPLITS = ("time", "entity")
 TARGET_KINDS = ("class", "regression", "labels")
 # Far above any use, and below what no counter or memory holds.
 _MOST = 1_000_000
@@ -33,6 +34,8 @@ class DataConfig:
         features: input columns with their units ("" for none). A name may be a pattern, such as
             "accel_*"; channels stand in the order of this table, and within a pattern in that of
             the file.
+        group: the column that says which entities belong together, such as those of one person;
+            "" where each stands alone. For splits by entity.
         builtin: the built-in set that `path` is made from where it is missing; "" for a file of
             one's own.
     """
@@ -45,6 +48,7 @@ class DataConfig:
     kind: str = "class"
     target_units: dict[str, str] = field(default_factory=dict)
     weight: str = ""
+    group: str = ""
     builtin: str = ""
 
     def __post_init__(self) -> None:
@@ -75,19 +79,34 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class SplitConfig:
-    """How every sequence is cut in time: training, then validation, then test.
+    """What is trained on, what decides when to stop, and what is only ever used for the test.
 
     Attributes:
-        test_fraction: share of each sequence, at its end, that is only ever used for the test.
-        validation_fraction: share of the rest, at its end, that decides when to stop. 0.2 leaves
-            most for training, and is long enough to show more than the start from zero state.
+        by: "time": every sequence is cut, training, then validation, then test. "entity": whole
+            sequences go to one part, all of a group together.
+        test_fraction: share of each sequence, at its end, or of all groups, for the test.
+        validation_fraction: share of the rest, at its end, or of the groups that are left. 0.2
+            leaves most for training, and is long enough to show more than the start from zero
+            state.
+        test_groups: the test's groups by name, instead of a share drawn by the seed.
+        validation_groups: likewise.
     """
 
+    by: str = "time"
     test_fraction: float = 0.3
     validation_fraction: float = 0.2
+    test_groups: tuple[str, ...] = ()
+    validation_groups: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Checks every range."""
+        _require(self.by in SPLITS, "split.by", self.by, f"must be one of {SPLITS}")
+        for setting in ("test_groups", "validation_groups"):
+            names = getattr(self, setting)
+            fits = not names or self.by == "entity"
+            _require(fits, f"split.{setting}", names, 'needs split.by = "entity"')
+        both = sorted({*self.test_groups} & {*self.validation_groups})
+        _require(not both, "split.test_groups", self.test_groups, f"shares {both} with validation")
         for setting in ("test_fraction", "validation_fraction"):
             value = getattr(self, setting)
             _require(0 < value < 1, f"split.{setting}", value, "must lie between 0 and 1")

@@ -110,6 +110,10 @@ def _value(hint: Any, value: object, name: str) -> object:
         if not isinstance(value, str):
             raise ConfigError(f'{name} = {value!r} must be text, or a list such as ["a", "b"]')
         return value
+    if hint == tuple[str, ...]:
+        if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+            raise ConfigError(f'{name} = {value!r} must be a list of texts, such as ["a", "b"]')
+        return tuple(value)
     if hint is float and type(value) is int:
         return float(value)
     if type(value) is not hint:

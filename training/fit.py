@@ -18,7 +18,7 @@ from training.config_file import format_config
 from training.data.load import load_dataset
 from training.data.scaling import fit_scaling, fit_target_scaling
 from training.data.sequences import Dataset
-from training.data.splits import Split, check_targets, split_by_time
+from training.data.splits import Split, check_targets, make_split
 from training.epoch import EpochFigures, summarise
 from training.errors import RunError
 from training.evaluate import evaluate
@@ -67,7 +67,7 @@ def fit(config: Config, folder: RunFolder, *, force: bool = False) -> dict[str, 
     if not force:
         folder.refuse_finished()
     dataset = load_dataset(config.data)
-    split = split_by_time(dataset, config.split)
+    split = make_split(dataset, config.split, config.seed)
     check_targets(split)
     network = _make_network(config, dataset, split)
     unfinished = None if force else find_unfinished(folder, config, dataset.digest)

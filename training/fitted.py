@@ -11,7 +11,7 @@ from training.config import Config
 from training.config_file import parse_config
 from training.data.load import load_dataset
 from training.data.sequences import Dataset
-from training.data.splits import Split, split_by_time
+from training.data.splits import Split, make_split
 from training.errors import DataError
 from training.run_folder import RunFolder
 
@@ -50,4 +50,6 @@ def load_fitted(folder: RunFolder) -> FittedRun:
             f"{config.data.path}: the data is {dataset.digest}, the run was fitted on "
             f"{checkpoint.data_digest}; fit again, or bring the old file back"
         )
-    return FittedRun(folder, checkpoint, config, dataset, split_by_time(dataset, config.split))
+    return FittedRun(
+        folder, checkpoint, config, dataset, make_split(dataset, config.split, config.seed)
+    )

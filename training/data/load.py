@@ -46,14 +46,27 @@ def load_dataset(config: DataConfig) -> Dataset:
     order = read_order(table, config.order)
     labels, targets = _targets(table, config)
     weights = read_weights(table, config.weight) if config.weight else None
+    groups = read_names(table, config.group) if config.group else None
     sequences = []
     for entity, rows in _rows_by_entity(read_names(table, config.entity)):
         _check_order(table, config.order, order[rows], rows)
         counts = None if weights is None else weights[rows]
-        sequences.append(Sequence(entity, order[rows], features[rows], targets[rows], counts))
+        group = entity if groups is None else _group(table, config.group, groups[rows], rows)
+        parts = (order[rows], features[rows], targets[rows], counts)
+        sequences.append(Sequence(entity, *parts, group))
     units = tuple(config.target_units.get(name, "") for name in config.targets)
     scaled = config.kind == "regression"
     return Dataset(channels, labels, tuple(sequences), units if scaled else ())
+
+
+def _group(table: Table, column: str, groups: NDArray[Any], rows: NDArray[np.int64]) -> str:
+    """The one group of an entity's rows."""
+    others = groups != groups[0]
+    if others.any():
+        step = int(others.argmax())
+        problem = f"{groups[step]} after {groups[0]}; an entity belongs to one group"
+        raise table.fault(column, int(rows[step]), problem)
+    return str(groups[0])
 
 
 def _targets(table: Table, config: DataConfig) -> tuple[tuple[str, ...], NDArray[Any]]:
@@ -71,6 +84,7 @@ def _channels(table: Table, config: DataConfig) -> tuple[Channel, ...]:
         for name in table.matching(pattern):
             units.setdefault(name, unit)
     roles = [("entity", config.entity), ("order", config.order), ("weight", config.weight)]
+    roles.append(("group", config.group))
     for role, name in [*roles, *(("target", name) for name in config.targets)]:
         if name in units:
             raise DataError(

@@ -25,6 +25,7 @@ class Sequence:
         targets: index of each step's class, (steps,), -1 where it is missing; or float32 numbers
             or labels, (steps, outputs), NaN where they are missing.
         weights: how much each step's target counts, (steps,); None where all count 1.
+        group: what it belongs to with other entities; its own name where it stands alone.
     """
 
     entity: str
@@ -32,6 +33,7 @@ class Sequence:
     features: NDArray[np.float32]
     targets: NDArray[np.int64] | NDArray[np.float32]
     weights: NDArray[np.float32] | None = None
+    group: str = ""
 
     def __len__(self) -> int:
         """Number of steps."""

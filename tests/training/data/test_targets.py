@@ -73,7 +73,7 @@ def test_a_column_without_any_target_is_refused(tmp_path: Path, kind: str) -> No
 
 def test_a_part_without_targets_is_refused(tmp_path: Path) -> None:
     dataset = load(tmp_path, "regression", "who,when,x,a\ns,1,5,1\ns,2,6,2\ns,3,7,\ns,4,8,\n", "a")
-    split = split_by_time(dataset, SplitConfig(0.25, 0.25))
+    split = split_by_time(dataset, SplitConfig("time", 0.25, 0.25))
     with pytest.raises(DataError, match="the validation part has no target that counts"):
         check_targets(split)
 
