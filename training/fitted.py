@@ -50,6 +50,5 @@ def load_fitted(folder: RunFolder) -> FittedRun:
             f"{config.data.path}: the data is {dataset.digest}, the run was fitted on "
             f"{checkpoint.data_digest}; fit again, or bring the old file back"
         )
-    return FittedRun(
-        folder, checkpoint, config, dataset, make_split(dataset, config.split, config.seed)
-    )
+    split = make_split(dataset, config.split, config.seed)
+    return FittedRun(folder, checkpoint, config, dataset, split)

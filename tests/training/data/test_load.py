@@ -151,3 +151,22 @@ def test_a_target_is_no_input(tmp_path: Path) -> None:
     path.write_text(CSV)
     with pytest.raises(DataError, match=r"column 'who' is data\.entity, and can't be an input"):
         load_dataset(replace(config_for(path), features={"*": ""}))
+
+
+GROUPED = """who,when,b_x,a_y,a_x,kind,team
+007,1,10,20,30,up,red
+x,5,11,21,31,down,blue
+007,2,12,22,32,down,red
+"""
+
+
+def test_entities_have_their_group(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(GROUPED)
+    alone = load_dataset(config_for(path))
+    assert [sequence.group for sequence in alone.sequences] == ["007", "x"]
+    together = load_dataset(replace(config_for(path), group="team"))
+    assert [sequence.group for sequence in together.sequences] == ["red", "blue"]
+    path.write_text(GROUPED + "x,6,1,1,1,up,red\n")
+    with pytest.raises(DataError, match=r"'team', row 4 \(who x\): red after blue; an entity"):
+        load_dataset(replace(config_for(path), group="team"))
