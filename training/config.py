@@ -23,7 +23,7 @@ class DataConfig:
     """Where the sequences are and what their columns mean.
 
     Attributes:
-        path: a .parquet or .csv file, relative to the working directory.
+        path: a .parquet, .csv, .arrow or .feather file, relative to the working directory.
         entity: the column that says which sequence a row belongs to.
         order: the column that orders the rows of a sequence: numbers or times.
         target: the column, or the columns, with what is to be said at each step.

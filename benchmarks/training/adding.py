@@ -1,8 +1,8 @@
 """The adding problem: what a network has to remember over hundreds of steps.
 
 Owns how its sequences are drawn, and its fit: they are made as they are needed, and none is seen
-twice. A step has two numbers: one uniform in 0 to 1, and a mark, which is 1 at one step of each half
-and 0 elsewhere. The target, at the last step, is the sum of the two numbers that are marked.
+twice. A step has two numbers: one uniform in 0 to 1, and a mark, which is 1 at one step of each
+half and 0 elsewhere. The target, at the last step, is the sum of the two numbers that are marked.
 """
 
 import tomllib

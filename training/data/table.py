@@ -1,4 +1,4 @@
-"""A Parquet or CSV file as columns, with errors that say where the fault is.
+"""A Parquet, CSV or Arrow file as columns, with errors that say where the fault is.
 
 Owns file formats and the wording of places. Knows nothing of what columns are for; `columns` turns
 them into numbers and classes.
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.csv
+import pyarrow.ipc
 import pyarrow.parquet
 
 from training.errors import DataError
@@ -74,15 +75,15 @@ def read_table(path: Path, entity: str) -> Table:
     Raises:
         DataError: the file is missing, damaged, empty, of another kind, or has no entity column.
     """
-    readers = {".parquet": pa.parquet.read_table, ".csv": _read_csv}
-    if path.suffix not in readers:
-        raise DataError(f"{path}: not a table that can be read; give a .parquet or .csv file")
+    if path.suffix not in _READERS:
+        kinds = ", ".join(_READERS)
+        raise DataError(f"{path}: not a table that can be read; give a file in {kinds}")
     if path.is_dir():
         raise DataError(f"{path}: is a folder; name a file in it in data.path")
     if not path.is_file():
         raise DataError(f"{path}: there is no such file; check data.path")
     try:
-        rows = readers[path.suffix](path)
+        rows = _READERS[path.suffix](path)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: damaged {path.suffix} file: {_first_line(error)}") from None
     if rows.num_rows == 0:
@@ -99,6 +100,20 @@ def _read_csv(path: Path) -> pa.Table:
         raise DataError(f"{path}: its cells seem to be separated by ';'; separate them by ','")
     as_text = pa.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()))
     return pa.csv.read_csv(path, convert_options=as_text)
+
+
+def _read_arrow(path: Path) -> pa.Table:
+    # Mapped, so that only the columns that are used are read.
+    with pa.memory_map(str(path)) as file:
+        return pa.ipc.open_file(file).read_all()
+
+
+_READERS = {
+    ".parquet": pa.parquet.read_table,
+    ".csv": _read_csv,
+    ".arrow": _read_arrow,
+    ".feather": _read_arrow,
+}
 
 
 def _first_line(error: Exception) -> str:

@@ -1,8 +1,11 @@
+import io
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.csv
+import pyarrow.ipc
 import pyarrow.parquet
 import pytest
 
@@ -170,3 +173,17 @@ def test_entities_have_their_group(tmp_path: Path) -> None:
     path.write_text(GROUPED + "x,6,1,1,1,up,red\n")
     with pytest.raises(DataError, match=r"'team', row 4 \(who x\): red after blue; an entity"):
         load_dataset(replace(config_for(path), group="team"))
+
+
+@pytest.mark.parametrize("ending", ["arrow", "feather"])
+def test_arrow_is_what_parquet_is(tmp_path: Path, ending: str) -> None:
+    table = pa.csv.read_csv(io.BytesIO(CSV.encode()))
+    path = tmp_path / f"t.{ending}"
+    with pa.ipc.new_file(path, table.schema) as writer:
+        writer.write_table(table, max_chunksize=2)
+    pa.parquet.write_table(table, tmp_path / "t.parquet")
+    wanted = load_dataset(config_for(tmp_path / "t.parquet"))
+    assert load_dataset(config_for(path)).digest == wanted.digest
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(DataError, match=rf"damaged \.{ending} file"):
+        load_dataset(config_for(path))
