@@ -179,6 +179,9 @@ def _fit(options: argparse.Namespace) -> None:
 
     torch.set_num_threads(options.threads)
     metrics = fit(config, RunFolder(options.out), force=options.force)
+    # Of several processes only the first has them.
+    if not metrics:
+        return
     print(
         f"{options.out}: {_result(metrics)}, from a cold start; {metrics['fit_time_seconds']:.0f} s"
     )

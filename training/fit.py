@@ -22,15 +22,17 @@ from training.data.splits import Split, check_targets, make_split
 from training.epoch import EpochFigures, summarise
 from training.errors import RunError
 from training.evaluate import evaluate
+from training.events import write_events
 from training.files import replace_text
 from training.lanes import choose_sampler
 from training.network import RecurrentNetwork, Shape, initialise
 from training.objective import Objective, choose_objective
 from training.pictures import draw_confusion, draw_loss, draw_residuals
+from training.processes import Processes, joined
 from training.progress import Progress
 from training.resume import find_unfinished
 from training.run_folder import RunFolder
-from training.trainer import Trainer, Update
+from training.trainer import Memory, Trainer, Update
 
 
 @dataclass(frozen=True)
@@ -43,13 +45,14 @@ class _Job:
     objective: Objective
     folder: RunFolder
     started: float
+    processes: Processes
 
 
 def fit(config: Config, folder: RunFolder, *, force: bool = False) -> dict[str, float]:
     """Fits, tests and saves a network; goes on with an unfinished run that is there.
 
     A run that was killed at any moment ends with the same weights, bit for bit on the CPU, as if it
-    had not been.
+    had not been. Started by torchrun, it fits with all processes that were started with it.
 
     Args:
         config: what to do.
@@ -57,38 +60,53 @@ def fit(config: Config, folder: RunFolder, *, force: bool = False) -> dict[str, 
         force: begin anew, whatever is there.
 
     Returns:
-        The run's final figures, each name ending in its unit.
+        The run's final figures, each name ending in its unit; none in processes but the first.
 
     Raises:
         TrainingError: the data can't be used, the folder is taken or can't be written, or the fit
             diverged.
     """
+    with joined() as processes:
+        return _fit(config, folder, force, processes)
+
+
+def _fit(config: Config, folder: RunFolder, force: bool, processes: Processes) -> dict[str, float]:
     started = time.perf_counter()
     if not force:
         folder.refuse_finished()
-    dataset = load_dataset(config.data)
+    with processes.first_alone():
+        dataset = load_dataset(config.data)
     split = make_split(dataset, config.split, config.seed)
     check_targets(split)
     network = _make_network(config, dataset, split)
     unfinished = None if force else find_unfinished(folder, config, dataset.digest)
     state = None if unfinished is None else unfinished.state
     objective = choose_objective(config.data.kind, dataset.labels, dataset.units, network)
-    job = _Job(
-        config, dataset, split, objective, folder, started - (state.seconds if state else 0.0)
-    )
+    started -= state.seconds if state else 0.0
+    job = _Job(config, dataset, split, objective, folder, started, processes)
+    if unfinished is not None:
+        network.load_state_dict(unfinished.weights)
+    # All have looked at the folder; now it may change.
+    processes.wait()
     try:
-        if unfinished is None:
-            folder.clear()
-            replace_text(folder.config, format_config(config))
-        else:
-            folder.sweep()
-            network.load_state_dict(unfinished.weights)
-        return _finish(job, _train(job, network, state))
+        if processes.leads:
+            _prepare(job, goes_on=unfinished is not None)
+        epochs = _train(job, network, state)
+        return _finish(job, epochs) if processes.leads else {}
     except OSError as error:
         raise RunError(
             f"--out {folder.path} can't be written: {error.strerror}; what was saved before is "
             "whole: make room, and give the same command again"
         ) from error
+
+
+def _prepare(job: _Job, *, goes_on: bool) -> None:
+    """Makes the folder ready."""
+    if goes_on:
+        job.folder.sweep()
+    else:
+        job.folder.clear()
+        replace_text(job.folder.config, format_config(job.config))
 
 
 def _make_network(config: Config, dataset: Dataset, split: Split) -> RecurrentNetwork:
@@ -113,12 +131,13 @@ def _train(job: _Job, network: RecurrentNetwork, state: FitState | None) -> list
     """Trains until the validation loss has not fallen for long enough; logs every epoch."""
     settings = job.config.training
     sampler = choose_sampler(job.config, job.split.training)
-    trainer = Trainer(network, job.objective, sampler, settings, job.config.seed)
+    trainer = Trainer(network, job.objective, sampler, settings, job.config.seed, job.processes)
     epochs = list(state.epochs) if state else []
     if state:
         trainer.remember(state.memory)
-    progress = Progress(settings, job.objective, epochs)
-    _write_log(job.folder, epochs)
+    progress = Progress(settings, job.objective, epochs, quiet=not job.processes.leads)
+    if job.processes.leads:
+        _write_log(job.folder, epochs)
     try:
         while goes_on(settings, epochs):
             epoch = len(epochs) + 1
@@ -126,7 +145,9 @@ def _train(job: _Job, network: RecurrentNetwork, state: FitState | None) -> list
             validation = evaluate(network, job.objective, job.split.validation)
             epochs.append(summarise(epoch, job.objective, updates, seconds, validation))
             progress.epoch(epochs[-1])
-            _save(job, network, trainer, epochs)
+            memory = trainer.memory()
+            if job.processes.leads:
+                _save(job, network, memory, epochs)
     finally:
         progress.close()
     return epochs
@@ -159,9 +180,7 @@ def train_epoch(
     return updates, before - started
 
 
-def _save(
-    job: _Job, network: RecurrentNetwork, trainer: Trainer, epochs: list[EpochFigures]
-) -> None:
+def _save(job: _Job, network: RecurrentNetwork, memory: Memory, epochs: list[EpochFigures]) -> None:
     """Writes the newest epoch's line and checkpoints."""
     _write_log(job.folder, epochs)
     checkpoint = _checkpoint(job, network, epochs[-1])
@@ -170,13 +189,14 @@ def _save(
     if best_epoch(epochs) is epochs[-1]:
         save_checkpoint(job.folder.best, checkpoint)
     seconds = time.perf_counter() - job.started
-    state = FitState(tuple(epochs), trainer.memory(), seconds)
+    state = FitState(tuple(epochs), memory, seconds)
     save_checkpoint(job.folder.last, replace(checkpoint, state=state))
 
 
 def _write_log(folder: RunFolder, epochs: list[EpochFigures]) -> None:
     lines = [json.dumps(figures.line()) + "\n" for figures in epochs]
     replace_text(folder.log, "".join(lines))
+    write_events(folder.events, epochs)
 
 
 def _checkpoint(job: _Job, network: RecurrentNetwork, figures: EpochFigures) -> Checkpoint:

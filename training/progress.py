@@ -18,7 +18,7 @@ from training.trainer import Update
 class Progress:
     """Shows a fit's updates and epochs, after those that an earlier process has done.
 
-    A title says whose they are, where there is more than one.
+    A title says whose they are, where there is more than one; quiet, it shows nothing.
     """
 
     def __init__(
@@ -27,7 +27,10 @@ class Progress:
         objective: Objective,
         done: list[EpochFigures],
         title: str = "",
+        *,
+        quiet: bool = False,
     ) -> None:
+        self._quiet = quiet
         self._title = title
         self._objective = objective
         self._epochs = config.epochs
@@ -35,6 +38,8 @@ class Progress:
         self._started = time.monotonic()
         self._validation = ""
         self._bar: tqdm[Never] | None = None
+        if quiet:
+            return
         if sys.stderr.isatty():
             updates = config.epochs * config.batches_per_epoch
             start = self._done * config.batches_per_epoch
@@ -57,7 +62,7 @@ class Progress:
     def epoch(self, figures: EpochFigures) -> None:
         """Shows one epoch."""
         self._validation = f" (validation {self._objective.describe(figures.validation)})"
-        if self._bar is None:
+        if self._bar is None and not self._quiet:
             print(self._line(figures), file=sys.stderr, flush=True)
 
     def close(self) -> None:

@@ -41,6 +41,11 @@ class RunFolder:
         return self.path / "metrics.jsonl"
 
     @property
+    def events(self) -> Path:
+        """The same figures for TensorBoard, a folder."""
+        return self.path / "tensorboard"
+
+    @property
     def metrics(self) -> Path:
         """The final figures, JSON; written last, so that its presence says "finished"."""
         return self.path / "metrics.json"

@@ -14,7 +14,10 @@ from torch import Tensor, nn
 from training.config import TrainingConfig
 from training.errors import RunError
 from training.objective import Objective, Score
+from training.processes import Processes
 from training.sampling import Batch, Sampler
+
+ALONE = Processes()
 
 
 @dataclass(frozen=True)
@@ -60,25 +63,30 @@ class Trainer:
         sampler: Sampler,
         config: TrainingConfig,
         seed: int,
+        processes: Processes = ALONE,
     ) -> None:
         self._network = network
         self._objective = objective
         self._sampler = sampler
         self._config = config
         self._seed = seed
+        self._processes = processes
         self._carried: Tensor | None = None
         self._optimiser = torch.optim.AdamW(
             network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
 
     def memory(self) -> Memory:
-        """What goes from one update to the next beside the weights."""
-        return Memory(self._optimiser.state_dict(), self._carried)
+        """What goes from one update to the next beside the weights, of all processes."""
+        carried = self._processes.join_lanes(self._carried)
+        return Memory(self._optimiser.state_dict(), carried)
 
     def remember(self, memory: Memory) -> None:
         """Goes on from what `memory` gave."""
         self._optimiser.load_state_dict(memory.optimiser)
-        self._carried = memory.carried
+        if memory.carried is not None:
+            lanes = self._processes.lanes(memory.carried.shape[1])
+            self._carried = memory.carried[:, lanes].contiguous()
 
     def update(self, number: int) -> Update:
         """Makes update `number`, counted from 0, with the batch of that number.
@@ -86,12 +94,15 @@ class Trainer:
         Raises:
             RunError: the loss is not a finite number any more.
         """
-        batch = self._sampler.batch(number)
+        processes = self._processes
+        batch = processes.share(self._sampler.batch(number))
         score = self._objective.score(self._run(batch, number), batch)
         self._optimiser.zero_grad()
         # Padding never counts: the sum over targets is divided by their weight alone, which keeps
         # clipping and learning rate independent of how many there are.
-        torch.autograd.backward(score.mean)
+        weight = processes.add(torch.tensor(score.weight, dtype=torch.float64)).item()
+        torch.autograd.backward(score.loss / weight if weight else score.loss)
+        processes.add_gradients(self._network.parameters())
         norm = nn.utils.clip_grad_norm_(self._network.parameters(), self._config.clip_norm)
         if not math.isfinite(norm.item()):
             raise RunError(f"the gradient became {norm.item()}; lower training.learning_rate")
@@ -99,21 +110,29 @@ class Trainer:
         for group in self._optimiser.param_groups:
             group["lr"] = rate
         self._optimiser.step()
-        steps = int(batch.real.sum())
+        real, computed = processes.add(
+            torch.tensor([batch.real.sum(), batch.real.numel()])
+        ).tolist()
         return Update(
-            score=score.detached(),
-            steps=steps,
-            padded_steps=batch.real.numel() - steps,
+            score=self._total(score.detached(), weight),
+            steps=real,
+            padded_steps=computed - real,
             gradient_norm=norm.item(),
             learning_rate=rate,
         )
+
+    def _total(self, score: Score, weight: float) -> Score:
+        """The score of all processes' lanes."""
+        loss = self._processes.add(score.loss.clone())
+        counts = self._processes.add(torch.from_numpy(score.counts.copy()))
+        return Score(loss, weight, counts.numpy())
 
     def _run(self, batch: Batch, number: int) -> Tensor:
         """The head's values, (steps, lanes, outputs), while the network trains."""
         self._network.train()
         # Seeded for each update, so that a fit that goes on drops what it would have dropped.
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(hash((self._seed, number)) % 2**63)
+            torch.manual_seed(hash((self._seed, number, self._processes.rank)) % 2**63)
             values, state = self._network(batch.inputs, self._carried, batch.boundaries)
         if self._sampler.carries:
             # The state goes on, the gradient does not.

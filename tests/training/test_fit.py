@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from training.checkpoint import load_checkpoint, load_trained
 from training.config import Config
@@ -37,6 +38,11 @@ def test_a_run_learns_and_leaves_everything(config: Config, tmp_path: Path) -> N
     best = min(line["validation_loss_nats_per_step"] for line in lines)
     assert metrics["validation_loss_nats_per_step"] == best
     assert all(0 < line["padding_percent"] < 50 for line in lines)
+    events = EventAccumulator(str(folder.events)).Reload()
+    for name, value in lines[2].items():
+        assert events.Scalars(name)[2].step == 3
+        assert events.Scalars(name)[2].value == pytest.approx(value)
+    assert len(events.Scalars("epoch")) == 4
     for picture in (folder.loss_picture, folder.confusion_picture):
         assert picture.read_bytes().startswith(b"\x89PNG")
 

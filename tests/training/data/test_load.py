@@ -122,7 +122,11 @@ def test_faults_say_where_and_what(tmp_path: Path, old: str, new: str, message: 
         ("t.csv", b"", "damaged .csv file: Empty CSV file"),
         ("t.csv", CSV.partition("\n")[0].encode() + b"\n", "the table has no rows"),
         ("t.parquet", b"PAR1 but not really", "damaged .parquet file"),
-        ("t.xlsx", b"", "not a table that can be read; give a .parquet or .csv file"),
+        (
+            "t.xlsx",
+            b"",
+            "give a file in .parquet, .csv, .arrow, .feather",
+        ),
         ("t.csv", None, "there is no such file; check data.path"),
     ],
 )
