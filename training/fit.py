@@ -67,7 +67,10 @@ def fit(config: Config, folder: RunFolder, *, force: bool = False) -> dict[str, 
             diverged.
     """
     with joined() as processes:
-        return _fit(config, folder, force, processes)
+        metrics = _fit(config, folder, force, processes)
+        # Together, since gloo does not bear that one leaves while another still works.
+        processes.wait()
+        return metrics
 
 
 def _fit(config: Config, folder: RunFolder, force: bool, processes: Processes) -> dict[str, float]:

@@ -110,9 +110,8 @@ class Trainer:
         for group in self._optimiser.param_groups:
             group["lr"] = rate
         self._optimiser.step()
-        real, computed = processes.add(
-            torch.tensor([batch.real.sum(), batch.real.numel()])
-        ).tolist()
+        counted = torch.tensor([int(batch.real.sum()), batch.real.numel()])
+        real, computed = processes.add(counted).tolist()
         return Update(
             score=self._total(score.detached(), weight),
             steps=real,

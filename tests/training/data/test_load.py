@@ -125,7 +125,7 @@ def test_faults_say_where_and_what(tmp_path: Path, old: str, new: str, message: 
         (
             "t.xlsx",
             b"",
-            "give a file in .parquet, .csv, .arrow, .feather",
+            "not a table that can be read; give a file in .parquet, .csv",
         ),
         ("t.csv", None, "there is no such file; check data.path"),
     ],
