@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from training.config_file import read_config
-from training.console import with_output
+from training.console import leave, with_output
 from training.errors import ConfigError, TrainingError
 from training.run_folder import RunFolder
 
@@ -227,4 +227,4 @@ def _tails(options: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

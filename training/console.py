@@ -8,6 +8,7 @@ import errno
 import os
 import sys
 from collections.abc import Callable
+from typing import NoReturn
 
 # As shells show a program that ended on SIGPIPE.
 _READER_GONE = 141
@@ -36,6 +37,20 @@ def with_output(run: Callable[[], int]) -> int:
         print(f"error: the output can't be written: {error.strerror}", file=sys.stderr)
         return 1
     return code
+
+
+def leave(code: int) -> NoReturn:
+    """Ends the process with an exit code.
+
+    Where it is one of several, without the interpreter's own end: threads of gloo that are still
+    there abort it now and then, after all the work is done.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                stream.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def _drop_output() -> None:
