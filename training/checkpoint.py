@@ -169,6 +169,10 @@ def load_trained(run: Path) -> TrainedModel:
 def _read(path: Path) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
+    except PermissionError as error:
+        raise CheckpointError(
+            f"{path}: can't be read: {error.strerror}; give this user the right to read it"
+        ) from None
     except Exception as error:  # a damaged file can make the reader stumble in any way
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise CheckpointError(f"{path}: damaged or foreign checkpoint: {reason}") from None

@@ -89,8 +89,10 @@ class RunFolder:
         """Makes sure that no finished run is lost.
 
         Raises:
-            RunError: the folder holds a finished run.
+            RunError: the folder holds a finished run, or is a file.
         """
+        if self.path.is_file():
+            raise RunError(f"--out {self.path} is a file; name a folder")
         if self.metrics.exists():
             raise RunError(
                 f"--out {self.path} holds a finished run; choose another folder, or give --force "

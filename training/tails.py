@@ -12,6 +12,7 @@ import pyarrow.parquet
 
 from training.config import DataConfig
 from training.data.sequences import Dataset, Sequence
+from training.errors import DataError
 from training.files import replacing
 from training.fitted import load_fitted
 from training.run_folder import RunFolder
@@ -31,8 +32,13 @@ def write_tails(folder: RunFolder, out: Path) -> int:
 
     Raises:
         CheckpointError: the run has no checkpoint that can be read.
-        DataError: the data is not there any more, or not what the run was fitted on.
+        DataError: the data is not there any more, or not what the run was fitted on; or `out` is
+            no .parquet file.
     """
+    if out.suffix != ".parquet":
+        raise DataError(
+            f"--out {out}: the steps are written as Parquet; let its name end in .parquet"
+        )
     run = load_fitted(folder)
     table = pa.concat_tables(_rows(tail, run.dataset, run.config.data) for tail in run.split.test)
     with replacing(out) as temporary:

@@ -114,3 +114,15 @@ def test_weights_of_another_shape_are_refused(checkpoint: Checkpoint, tmp_path: 
 def test_a_missing_checkpoint_says_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"there is no checkpoint.*training fit --config"):
         load_trained(tmp_path / "nowhere")
+
+
+def test_a_checkpoint_that_may_not_be_read_is_not_called_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    (tmp_path / "best.pt").touch()
+    monkeypatch.setattr(torch, "load", denied)
+    with pytest.raises(CheckpointError, match="can't be read: Permission denied; give this user"):
+        load_checkpoint(tmp_path / "best.pt")

@@ -114,3 +114,10 @@ def test_the_test_part_has_no_say_in_the_weights(config: Config, tmp_path: Path,
     fit(config, changed)
     before, after = weights(folder), weights(changed)
     assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_file_is_no_folder_for_a_run(config: Config, tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("mine")
+    with pytest.raises(RunError, match=r"run is a file; name a folder"):
+        fit(config, RunFolder(tmp_path / "run"))
+    assert (tmp_path / "run").read_text() == "mine"
