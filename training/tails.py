@@ -36,9 +36,7 @@ def write_tails(folder: RunFolder, out: Path) -> int:
             no .parquet file.
     """
     if out.suffix != ".parquet":
-        raise DataError(
-            f"--out {out}: the steps are written as Parquet; let its name end in .parquet"
-        )
+        raise DataError(f"--out {out}: the steps are Parquet; let its name end in .parquet")
     run = load_fitted(folder)
     table = pa.concat_tables(_rows(tail, run.dataset, run.config.data) for tail in run.split.test)
     with replacing(out) as temporary:

@@ -23,6 +23,8 @@ def test_fit_then_tails_scored_by_the_reference(small_config, tmp_path: Path, ca
     assert printed.err.count("epoch") == 4
     assert "seed = 7" in (folder / "config.toml").read_text()
 
+    assert run("data", "tails", "--run", folder, "--out", tmp_path / "tails.csv") == 2
+    assert "let its name end in .parquet" in capsys.readouterr().err
     assert run("data", "tails", "--run", folder, "--out", out) == 0
     table = pa.parquet.read_table(out)
     assert table.column_names == ["who", "when", "slope", "level", "kind"]
@@ -63,7 +65,7 @@ def test_tails_of_changed_data_are_refused(small_config, waves, tmp_path: Path, 
             "--threads 0 must be from",
         ),
         (("fit", "--config", "{small}", "--out", "r", "--seed", "-1"), "seed = -1 must be from 0"),
-        (("fit", "--config", "{small}", "--out", "{bad}"), "File exists"),
+        (("fit", "--config", "{small}", "--out", "{bad}"), "is a file; name a folder"),
         (("data", "tails", "--run", "none", "--out", "t.parquet"), "there is no checkpoint"),
     ],
 )
