@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from training.errors import ConfigError
 
 BUILTIN_SETS = ("watch", "traffic")
+DEVICES = ("cpu", "cuda")
+PRECISIONS = ("float32", "bfloat16")
+KEPT = ("best", "last")
 SAMPLINGS = ("crops", "carried", "whole")
 SPLITS = ("time", "entity")
 TARGET_KINDS = ("class", "regression", "labels")
@@ -158,6 +161,12 @@ class TrainingConfig:
         weight_decay: of AdamW.
         clip_norm: largest norm of the gradient of the mean loss of a real step.
         patience_epochs: epochs without a better validation loss after which the fit stops.
+        keep: the weights of which epoch: "best", that with the lowest validation loss, or "last",
+            of all epochs, for a validation part too small to choose by.
+        device: "cpu", whose fits can be repeated bit for bit and whose loops are compiled, or
+            "cuda".
+        precision: of matrix products. "bfloat16" is mixed precision: weights, states, sums and all
+            element-wise work stay float32. It pays on CUDA.
     """
 
     epochs: int = 40
@@ -171,6 +180,9 @@ class TrainingConfig:
     weight_decay: float = 0.01
     clip_norm: float = 1.0
     patience_epochs: int = 10
+    keep: str = "best"
+    device: str = "cpu"
+    precision: str = "float32"
 
     def __post_init__(self) -> None:
         """Checks every range."""
@@ -181,13 +193,40 @@ class TrainingConfig:
         for setting in ("learning_rate", "clip_norm"):
             value = getattr(self, setting)
             _require(0 < value < math.inf, f"training.{setting}", value, "must be above 0")
-        known = self.sampling in SAMPLINGS
-        _require(known, "training.sampling", self.sampling, f"must be one of {SAMPLINGS}")
+        choices = {"sampling": SAMPLINGS, "keep": KEPT}
+        choices |= {"device": DEVICES, "precision": PRECISIONS}
+        for setting, known in choices.items():
+            value = getattr(self, setting)
+            _require(value in known, f"training.{setting}", value, f"must be one of {known}")
         dropout = self.dropout
         _require(0 <= dropout < 1, "training.dropout", dropout, "must be from 0 to below 1")
         decay, warmup = self.weight_decay, self.warmup_fraction
         _require(0 <= decay < math.inf, "training.weight_decay", decay, "must be at least 0")
         _require(0 <= warmup < 1, "training.warmup_fraction", warmup, "must be from 0 to below 1")
+
+
+@dataclass(frozen=True)
+class AugmentationConfig:
+    """How the steps that are fitted are varied; those that are held out never are.
+
+    Attributes:
+        axes: three parts of names, such as "_x", "_y" and "_z". Channels whose names differ in
+            these alone are the components of one vector.
+        turn_degrees: how far all vectors of a sequence are turned together, as if the sensor had
+            been put on differently: the spread of a normally distributed angle, about an axis drawn
+            from all directions.
+    """
+
+    axes: tuple[str, ...] = ()
+    turn_degrees: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Checks every range."""
+        axes, turn = self.axes, self.turn_degrees
+        _require(0 <= turn <= 180, "augmentation.turn_degrees", turn, "must be from 0 to 180")
+        named = len({*axes}) == 3 and all(axes)
+        remedy = 'must be three parts of channel names, such as ["_x", "_y", "_z"]'
+        _require(named or (not axes and turn == 0), "augmentation.axes", axes, remedy)
 
 
 @dataclass(frozen=True)
@@ -203,6 +242,7 @@ class Config:
         split: see SplitConfig.
         network: see NetworkConfig.
         training: see TrainingConfig.
+        augmentation: see AugmentationConfig.
     """
 
     name: str
@@ -212,6 +252,7 @@ class Config:
     split: SplitConfig = field(default_factory=SplitConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
 
     def __post_init__(self) -> None:
         """Checks every range."""

@@ -16,8 +16,10 @@ from training.data.sequences import Sequence
 from training.objective import Objective, Score
 from training.sampling import Batch, pad
 
-# Sequences computed at a time: bounds the memory, and is wide enough for full speed.
+# Sequences, and steps of all of them, computed at a time: bounds the memory, and is wide enough for
+# full speed.
 _LANES = 256
+_MOST_STEPS = 65_536
 
 
 def evaluate(network: nn.Module, objective: Objective, sequences: tuple[Sequence, ...]) -> Score:
@@ -29,15 +31,24 @@ def evaluate(network: nn.Module, objective: Objective, sequences: tuple[Sequence
 
 
 def stream(network: nn.Module, sequences: tuple[Sequence, ...]) -> Iterator[tuple[Tensor, Batch]]:
-    """Streams every sequence cold through the network.
+    """Streams every sequence cold through the network, long ones chunk by chunk.
 
     Yields:
-        The head's values, (steps, lanes, outputs), with the batch that they belong to.
+        The head's values, (steps, lanes, outputs), with the batch that they belong to, both where
+        the network is.
     """
+    device = next(network.parameters()).device
     # Neighbours of like length share a batch, so that little of it is padding.
     ordered = sorted(sequences, key=len)
     for start in range(0, len(ordered), _LANES):
-        batch = pad(ordered[start : start + _LANES])
-        with torch.inference_mode():
-            values, _ = network(batch.inputs)
-        yield values, batch
+        lanes, state, at = ordered[start : start + _LANES], None, 0
+        while lanes:
+            steps = max(1, _MOST_STEPS // len(lanes))
+            batch = pad([lane.cut(at, at + steps) for lane in lanes]).to(device)
+            with torch.inference_mode():
+                values, state = network(batch.inputs, state)
+            yield values, batch
+            at += steps
+            # The shorter come first: those that are left are the last ones.
+            lanes = [lane for lane in lanes if len(lane) > at]
+            state = state[:, state.shape[1] - len(lanes) :].contiguous()

@@ -19,6 +19,7 @@ from training.data.load import load_dataset
 from training.data.scaling import fit_scaling, fit_target_scaling
 from training.data.sequences import Dataset
 from training.data.splits import Split, check_targets, make_split
+from training.device import choose_device
 from training.epoch import EpochFigures, summarise
 from training.errors import RunError
 from training.evaluate import evaluate
@@ -81,7 +82,7 @@ def _fit(config: Config, folder: RunFolder, force: bool, processes: Processes) -
         dataset = load_dataset(config.data)
     split = make_split(dataset, config.split, config.seed)
     check_targets(split)
-    network = _make_network(config, dataset, split)
+    network = _make_network(config, dataset, split).to(choose_device(config.training.device))
     unfinished = None if force else find_unfinished(folder, config, dataset.digest)
     state = None if unfinished is None else unfinished.state
     objective = choose_objective(config.data.kind, dataset.labels, dataset.units, network)
@@ -133,7 +134,7 @@ def _make_network(config: Config, dataset: Dataset, split: Split) -> RecurrentNe
 def _train(job: _Job, network: RecurrentNetwork, state: FitState | None) -> list[EpochFigures]:
     """Trains until the validation loss has not fallen for long enough; logs every epoch."""
     settings = job.config.training
-    sampler = choose_sampler(job.config, job.split.training)
+    sampler = choose_sampler(job.config, job.split.training, job.dataset.features)
     trainer = Trainer(network, job.objective, sampler, settings, job.config.seed, job.processes)
     epochs = list(state.epochs) if state else []
     if state:
@@ -160,12 +161,18 @@ def goes_on(settings: TrainingConfig, epochs: list[EpochFigures]) -> bool:
     """Whether another epoch is due: the first, or one that is allowed and not yet hopeless."""
     if not epochs:
         return True
-    waited = len(epochs) - best_epoch(epochs).epoch
+    waited = len(epochs) - kept_epoch(settings, epochs).epoch
     return len(epochs) < settings.epochs and waited < settings.patience_epochs
 
 
-def best_epoch(epochs: list[EpochFigures]) -> EpochFigures:
-    """The epoch with the lowest validation loss, the earliest of equals."""
+def kept_epoch(settings: TrainingConfig, epochs: list[EpochFigures]) -> EpochFigures:
+    """The epoch whose weights are kept.
+
+    It is the newest where that is configured, otherwise that with the lowest validation loss, the
+    earliest of equals.
+    """
+    if settings.keep == "last":
+        return epochs[-1]
     return min(epochs, key=lambda figures: figures.validation_loss)
 
 
@@ -189,7 +196,7 @@ def _save(job: _Job, network: RecurrentNetwork, memory: Memory, epochs: list[Epo
     checkpoint = _checkpoint(job, network, epochs[-1])
     # The best before the last: killed between the two, the run makes this epoch again, and the
     # same best with it. The other way round, the best would be lost.
-    if best_epoch(epochs) is epochs[-1]:
+    if kept_epoch(job.config.training, epochs) is epochs[-1]:
         save_checkpoint(job.folder.best, checkpoint)
     seconds = time.perf_counter() - job.started
     state = FitState(tuple(epochs), memory, seconds)
@@ -206,7 +213,7 @@ def _checkpoint(job: _Job, network: RecurrentNetwork, figures: EpochFigures) -> 
     return Checkpoint(
         name=job.config.name,
         shape=network.shape,
-        weights=network.state_dict(),
+        weights={name: weight.cpu() for name, weight in network.state_dict().items()},
         features=job.dataset.features,
         labels=job.dataset.labels,
         steps_per_second=job.config.steps_per_second,
@@ -223,19 +230,20 @@ def _checkpoint(job: _Job, network: RecurrentNetwork, figures: EpochFigures) -> 
 
 
 def _finish(job: _Job, epochs: list[EpochFigures]) -> dict[str, float]:
-    """Tests the best checkpoint, once, and writes figures and pictures."""
+    """Tests the best checkpoint, once and on the CPU, and writes figures and pictures."""
     folder = job.folder
     best = load_checkpoint(folder.best)
     network = best.network()
-    test = evaluate(network, job.objective, job.split.test)
-    figures = job.objective.figures(test)
+    objective = choose_objective(best.kind, best.labels, best.units, network)
+    test = evaluate(network, objective, job.split.test)
+    figures = objective.figures(test)
     metrics = best.metrics | {
         **{f"test_{name}": value for name, value in figures.items()},
         "test_length_steps": float(sum(len(sequence) for sequence in job.split.test)),
         "fit_time_seconds": time.perf_counter() - job.started,
     }
     save_checkpoint(folder.best, replace(best, metrics=metrics))
-    draw_loss(folder.loss_picture, epochs, best_epoch(epochs).epoch)
+    draw_loss(folder.loss_picture, epochs, kept_epoch(job.config.training, epochs).epoch)
     if job.config.data.kind == "class":
         draw_confusion(folder.confusion_picture, test, best.labels)
     elif job.config.data.kind == "regression":

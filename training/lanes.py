@@ -8,9 +8,11 @@ from bisect import bisect_right
 
 import numpy as np
 
+from training.augmentation import Vary, choose_variation, unchanged
 from training.config import Config
 from training.data.sequences import Sequence
 from training.sampling import Batch, CropSampler, Piece, Sampler, lay_out
+from training.trained import Channel
 
 # Sequences that are tried for the room that is left in a batch, before it is called full.
 _TRIES = 8
@@ -27,9 +29,15 @@ class CarryingSampler:
     carries = True
 
     def __init__(
-        self, sequences: tuple[Sequence, ...], lanes: int, chunk_steps: int, seed: int
+        self,
+        sequences: tuple[Sequence, ...],
+        lanes: int,
+        chunk_steps: int,
+        seed: int,
+        vary: Vary = unchanged,
     ) -> None:
         self._sequences = sequences
+        self._vary = vary
         self._lanes = lanes
         self._chunk_steps = chunk_steps
         self._seed = seed
@@ -45,20 +53,22 @@ class CarryingSampler:
         pieces, left = [], self._chunk_steps
         while left:
             number, offset = divmod(start, self._pass_steps)
-            sequence, at = self._find(lane, number, offset)
+            place, sequence, at = self._find(lane, number, offset)
             part = sequence.cut(at, min(at + left, len(sequence)))
+            # Alike for all chunks of a sequence, and anew for each pass.
+            part = self._vary(part, (lane, number, place))
             pieces.append(Piece(part, begins=at == 0))
             start, left = start + len(part), left - len(part)
         return pieces
 
-    def _find(self, lane: int, number: int, offset: int) -> tuple[Sequence, int]:
-        """The sequence at a step of a lane's pass `number`, and the step's place in it."""
+    def _find(self, lane: int, number: int, offset: int) -> tuple[int, Sequence, int]:
+        """What is at a step of a lane's pass: which sequence in it, and which step of that."""
         generator = np.random.default_rng((self._seed, lane, number))
         order = generator.permutation(len(self._sequences))
         ends = np.cumsum([len(self._sequences[index]) for index in order])
         place = bisect_right(ends, offset)
         sequence = self._sequences[order[place]]
-        return sequence, offset - int(ends[place]) + len(sequence)
+        return place, sequence, offset - int(ends[place]) + len(sequence)
 
 
 class WholeSampler:
@@ -70,8 +80,11 @@ class WholeSampler:
 
     carries = False
 
-    def __init__(self, sequences: tuple[Sequence, ...], lanes: int, seed: int) -> None:
+    def __init__(
+        self, sequences: tuple[Sequence, ...], lanes: int, seed: int, vary: Vary = unchanged
+    ) -> None:
         self._sequences = sequences
+        self._vary = vary
         self._lanes = lanes
         self._seed = seed
 
@@ -91,13 +104,27 @@ class WholeSampler:
                 continue
             lanes[lane].append(extra)
             room[lane] -= len(extra)
-        return lay_out([[Piece(each, begins=True) for each in lane] for lane in lanes])
+        return lay_out(
+            [
+                [
+                    Piece(self._vary(each, (number, lane, place)), begins=True)
+                    for place, each in enumerate(pieces)
+                ]
+                for lane, pieces in enumerate(lanes)
+            ]
+        )
 
 
-def choose_sampler(config: Config, sequences: tuple[Sequence, ...]) -> Sampler:
-    """The sampler that a configuration asks for."""
-    settings = config.training
+def choose_sampler(
+    config: Config, sequences: tuple[Sequence, ...], channels: tuple[Channel, ...]
+) -> Sampler:
+    """The sampler that a configuration asks for.
+
+    Raises:
+        ConfigError: the channels can't be varied as configured.
+    """
+    settings, vary = config.training, choose_variation(config, channels)
     if settings.sampling == "whole":
-        return WholeSampler(sequences, settings.lanes, config.seed)
+        return WholeSampler(sequences, settings.lanes, config.seed, vary)
     kind = CarryingSampler if settings.sampling == "carried" else CropSampler
-    return kind(sequences, settings.lanes, settings.crop_steps, config.seed)
+    return kind(sequences, settings.lanes, settings.crop_steps, config.seed, vary)

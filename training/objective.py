@@ -46,7 +46,7 @@ class Score:
 
     def detached(self) -> "Score":
         """The same figures, without what is needed to differentiate them."""
-        return Score(self.loss.detach().double(), self.weight, self.counts)
+        return Score(self.loss.detach().cpu().double(), self.weight, self.counts)
 
     def __add__(self, other: "Score") -> "Score":
         """Of both batches together."""
@@ -84,7 +84,8 @@ class ClassObjective:
         losses = functional.cross_entropy(answers, targets, reduction="none")
         classes = values.shape[-1]
         pairs = targets * classes + answers.argmax(dim=-1)
-        confusion = np.bincount(pairs.numpy(), weights.numpy(), minlength=classes**2)
+        counted = pairs.cpu().numpy(), weights.cpu().numpy()
+        confusion = np.bincount(*counted, minlength=classes**2)
         counts = confusion.reshape(classes, classes).astype(np.float64)
         return Score((losses * weights).sum(), float(counts.sum()), counts)
 
@@ -123,7 +124,7 @@ class RegressionObjective:
         errors = torch.where(batch.weights > 0, errors, 0.0)
         weights = batch.weights.double().sum(dim=(0, 1))
         absolute = (errors.detach().abs() * batch.weights * self.scale).double().sum(dim=(0, 1))
-        counts = torch.stack([absolute, weights]).numpy()
+        counts = torch.stack([absolute, weights]).cpu().numpy()
         # The mean over outputs, so that the loss of a step does not grow with their number.
         return Score((errors**2 * batch.weights).sum(), float(counts[1].sum()), counts)
 
@@ -162,7 +163,7 @@ class LabelsObjective:
         )
         said, true = values.detach() > 0, batch.targets > 0
         outcomes = torch.stack([said & true, said & ~true, ~said & true])
-        counts = (outcomes * batch.weights).double().sum(dim=(1, 2)).numpy()
+        counts = (outcomes * batch.weights).double().sum(dim=(1, 2)).cpu().numpy()
         # A step's loss is the sum over its labels: a label missing is that part of a step missing.
         steps = batch.weights.double().sum().item() / values.shape[-1]
         return Score(losses, steps, counts)

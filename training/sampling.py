@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from training.augmentation import Vary, unchanged
 from training.data.sequences import Sequence
 from training.recurrence import Boundaries
 
@@ -35,6 +36,19 @@ class Batch:
     real: Tensor
     weights: Tensor
     boundaries: Boundaries | None = None
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same batch on a device."""
+        boundaries = self.boundaries
+        if boundaries is not None:
+            boundaries = Boundaries(boundaries.starts.to(device), boundaries.real.to(device))
+        return Batch(
+            self.inputs.to(device),
+            self.targets.to(device),
+            self.real.to(device),
+            self.weights.to(device),
+            boundaries,
+        )
 
 
 @dataclass(frozen=True)
@@ -107,9 +121,15 @@ class CropSampler:
     carries = False
 
     def __init__(
-        self, sequences: tuple[Sequence, ...], lanes: int, crop_steps: int, seed: int
+        self,
+        sequences: tuple[Sequence, ...],
+        lanes: int,
+        crop_steps: int,
+        seed: int,
+        vary: Vary = unchanged,
     ) -> None:
         self._sequences = sequences
+        self._vary = vary
         self._lanes = lanes
         self._crop_steps = crop_steps
         self._seed = seed
@@ -121,7 +141,8 @@ class CropSampler:
         """Batch `number`; a sequence shorter than a crop is taken whole."""
         generator = np.random.default_rng((self._seed, number))
         chosen = generator.choice(len(self._sequences), self._lanes, p=self._shares)
-        return pad([self._crop(self._sequences[index], generator) for index in chosen])
+        crops = [self._crop(self._sequences[index], generator) for index in chosen]
+        return pad([self._vary(crop, (number, lane)) for lane, crop in enumerate(crops)])
 
     def _crop(self, sequence: Sequence, generator: np.random.Generator) -> Sequence:
         steps = min(self._crop_steps, len(sequence))

@@ -72,13 +72,15 @@ class Trainer:
         self._seed = seed
         self._processes = processes
         self._carried: Tensor | None = None
+        self._device = next(network.parameters()).device
         self._optimiser = torch.optim.AdamW(
             network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
 
     def memory(self) -> Memory:
         """What goes from one update to the next beside the weights, of all processes."""
-        carried = self._processes.join_lanes(self._carried)
+        carried = None if self._carried is None else self._carried.cpu()
+        carried = self._processes.join_lanes(carried)
         return Memory(self._optimiser.state_dict(), carried)
 
     def remember(self, memory: Memory) -> None:
@@ -86,7 +88,7 @@ class Trainer:
         self._optimiser.load_state_dict(memory.optimiser)
         if memory.carried is not None:
             lanes = self._processes.lanes(memory.carried.shape[1])
-            self._carried = memory.carried[:, lanes].contiguous()
+            self._carried = memory.carried[:, lanes].contiguous().to(self._device)
 
     def update(self, number: int) -> Update:
         """Makes update `number`, counted from 0, with the batch of that number.
@@ -95,7 +97,7 @@ class Trainer:
             RunError: the loss is not a finite number any more.
         """
         processes = self._processes
-        batch = processes.share(self._sampler.batch(number))
+        batch = processes.share(self._sampler.batch(number)).to(self._device)
         score = self._objective.score(self._run(batch, number), batch)
         self._optimiser.zero_grad()
         # Padding never counts: the sum over targets is divided by their weight alone, which keeps
@@ -122,6 +124,7 @@ class Trainer:
 
     def _total(self, score: Score, weight: float) -> Score:
         """The score of all processes' lanes."""
+        # `detached` gave a tensor on the CPU, where processes add.
         loss = self._processes.add(score.loss.clone())
         counts = self._processes.add(torch.from_numpy(score.counts.copy()))
         return Score(loss, weight, counts.numpy())
@@ -129,15 +132,18 @@ class Trainer:
     def _run(self, batch: Batch, number: int) -> Tensor:
         """The head's values, (steps, lanes, outputs), while the network trains."""
         self._network.train()
+        kind = self._device.type
+        narrow = self._config.precision == "bfloat16"
+        devices = [self._device] if kind == "cuda" else []
         # Seeded for each update, so that a fit that goes on drops what it would have dropped.
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices), torch.autocast(kind, torch.bfloat16, enabled=narrow):
             torch.manual_seed(hash((self._seed, number, self._processes.rank)) % 2**63)
             values, state = self._network(batch.inputs, self._carried, batch.boundaries)
         if self._sampler.carries:
             # The state goes on, the gradient does not.
             self._carried = state.detach()
         self._network.eval()
-        return cast(Tensor, values)
+        return cast(Tensor, values.float())
 
 
 def learning_rate(config: TrainingConfig, number: int) -> float:

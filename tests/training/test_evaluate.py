@@ -10,7 +10,10 @@ from training.objective import ClassObjective
 from training.reference import forward
 
 
-def test_every_step_counts_from_a_cold_start() -> None:
+# Chunks of one step, of a few, and longer than any sequence.
+@pytest.mark.parametrize("most", [1, 1000, 65_536])
+def test_every_step_counts_from_a_cold_start(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.evaluate._MOST_STEPS", most)
     draw = np.random.default_rng(8)
     network = RecurrentNetwork(Shape(2, 3, 5, 1, reset_after=False, bias=True))
     initialise(network, torch.Generator().manual_seed(4))

@@ -121,3 +121,25 @@ def test_a_file_is_no_folder_for_a_run(config: Config, tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"run is a file; name a folder"):
         fit(config, RunFolder(tmp_path / "run"))
     assert (tmp_path / "run").read_text() == "mine"
+
+
+def test_the_last_weights_are_kept_where_that_is_configured(
+    small_config: Path, tmp_path: Path
+) -> None:
+    config = read_config(small_config)
+    # At so high a rate, the last epoch is not the best.
+    settings = replace(config.training, learning_rate=0.5, epochs=6, patience_epochs=1)
+    kept = {}
+    for keep in ("best", "last"):
+        folder = RunFolder(tmp_path / keep)
+        fit(replace(config, training=replace(settings, keep=keep)), folder)
+        lines = map(json.loads, folder.log.read_text().splitlines())
+        losses = [line["validation_loss_nats_per_step"] for line in lines]
+        kept[keep] = losses
+        metrics = json.loads(folder.metrics.read_text())
+        wanted = losses[-1] if keep == "last" else min(losses)
+        assert metrics["validation_loss_nats_per_step"] == wanted
+    # Waiting for a better epoch has no meaning where none is looked for.
+    assert len(kept["last"]) == 6
+    assert kept["last"][-1] > min(kept["last"])
+    assert len(kept["best"]) < 6

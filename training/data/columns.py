@@ -3,6 +3,7 @@
 Owns what a cell may hold. Knows nothing of sequences.
 """
 
+import tempfile
 from typing import Any
 
 import numpy as np
@@ -10,16 +11,44 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from training.data.table import Table
+from training.data.table import Table, TableFile
 from training.errors import DataError
 
+# Above it, features are kept in a temporary file, which the system holds in memory as far as there
+# is room.
+_MOST_IN_MEMORY_BYTES = 1 << 30
 
-def read_features(table: Table, names: tuple[str, ...]) -> NDArray[np.float32]:
-    """Input columns side by side, (rows, columns).
+
+def read_features(
+    file: TableFile, names: tuple[str, ...], places: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """Input columns side by side, (rows, columns), block by block.
+
+    Args:
+        file: the table.
+        names: of the columns.
+        places: where each row of the file goes, (rows,).
 
     Raises:
         DataError: a cell is missing, is not a finite number, or does not fit float32.
     """
+    features = _room((file.rows, len(names)))
+    for block in file.blocks(list(names)):
+        rows = slice(block.first, block.first + block.rows.num_rows)
+        features[places[rows]] = _read_block(block, names)
+    return features
+
+
+def _room(shape: tuple[int, int]) -> NDArray[np.float32]:
+    """Room for numbers, in memory or in a file without a name that ends with the process."""
+    if shape[0] * shape[1] * 4 <= _MOST_IN_MEMORY_BYTES:
+        return np.empty(shape, np.float32)
+    with tempfile.TemporaryFile() as file:
+        return np.memmap(file, np.float32, "w+", shape=shape)
+
+
+def _read_block(table: Table, names: tuple[str, ...]) -> NDArray[np.float32]:
+    """Input columns of some rows, (rows, columns)."""
     features = np.empty((table.rows.num_rows, len(names)), np.float32)
     for index, name in enumerate(names):
         values = _numbers(table, name)
@@ -111,13 +140,16 @@ def read_weights(table: Table, name: str) -> NDArray[np.float32]:
     return weights.astype(np.float32)
 
 
-def read_names(table: Table, name: str) -> NDArray[Any]:
-    """Identifiers as text, (rows,).
+def read_names(table: Table, name: str) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+    """Identifiers as text by first appearance, and the index of each row's, (rows,).
 
     Raises:
         DataError: a cell is missing.
     """
-    return np.array([str(value) for value in _complete(table, name).to_pylist()])
+    coded = _complete(table, name).dictionary_encode().unify_dictionaries()
+    names = tuple(str(value) for value in coded.chunk(0).dictionary.to_pylist())
+    codes = [chunk.indices.to_numpy() for chunk in coded.chunks]
+    return names, np.concatenate(codes).astype(np.int64)
 
 
 def _numbers(table: Table, name: str) -> NDArray[np.float64]:

@@ -20,7 +20,7 @@ from training.data.columns import (
     read_weights,
 )
 from training.data.sequences import Dataset, Sequence
-from training.data.table import Table, read_table
+from training.data.table import Table, TableFile, open_table
 from training.data.traffic import ensure_traffic
 from training.data.watch import ensure_watch
 from training.errors import DataError
@@ -40,33 +40,57 @@ def load_dataset(config: DataConfig) -> Dataset:
         ensure_watch(path)
     elif config.builtin == "traffic":
         ensure_traffic(path)
-    table = read_table(path, config.entity)
-    channels = _channels(table, config)
-    features = read_features(table, tuple(channel.name for channel in channels))
+    file = open_table(path, config.entity)
+    roles = [config.order, *config.targets, config.weight, config.group]
+    table = file.read([name for name in roles if name])
+    channels = _channels(file, config)
+    entities, codes = read_names(table, config.entity)
+    # All rows, entity after entity, each one's as they stand in the file.
+    by_entity = np.argsort(codes, kind="stable")
+    features = _features(file, channels, by_entity)
     order = read_order(table, config.order)
     labels, targets = _targets(table, config)
     weights = read_weights(table, config.weight) if config.weight else None
     groups = read_names(table, config.group) if config.group else None
-    sequences = []
-    for entity, rows in _rows_by_entity(read_names(table, config.entity)):
+    sequences, start = [], 0
+    for entity, steps in zip(entities, np.bincount(codes), strict=True):
+        part = slice(start, start + int(steps))
+        start, rows = part.stop, by_entity[part]
         _check_order(table, config.order, order[rows], rows)
         counts = None if weights is None else weights[rows]
-        group = entity if groups is None else _group(table, config.group, groups[rows], rows)
-        parts = (order[rows], features[rows], targets[rows], counts)
-        sequences.append(Sequence(entity, *parts, group))
+        group = entity if groups is None else _group(table, config.group, *groups, rows)
+        sequences.append(
+            Sequence(entity, order[rows], features[part], targets[rows], counts, group)
+        )
     units = tuple(config.target_units.get(name, "") for name in config.targets)
     scaled = config.kind == "regression"
     return Dataset(channels, labels, tuple(sequences), units if scaled else ())
 
 
-def _group(table: Table, column: str, groups: NDArray[Any], rows: NDArray[np.int64]) -> str:
+def _features(
+    file: TableFile, channels: tuple[Channel, ...], by_entity: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """All rows' inputs, entity after entity, so that a sequence is a view of them."""
+    places = np.empty_like(by_entity)
+    places[by_entity] = np.arange(len(by_entity))
+    return read_features(file, tuple(channel.name for channel in channels), places)
+
+
+def _group(
+    table: Table,
+    column: str,
+    names: tuple[str, ...],
+    codes: NDArray[np.int64],
+    rows: NDArray[np.int64],
+) -> str:
     """The one group of an entity's rows."""
-    others = groups != groups[0]
+    found = codes[rows]
+    others = found != found[0]
     if others.any():
         step = int(others.argmax())
-        problem = f"{groups[step]} after {groups[0]}; an entity belongs to one group"
+        problem = f"{names[found[step]]} after {names[found[0]]}; an entity belongs to one group"
         raise table.fault(column, int(rows[step]), problem)
-    return str(groups[0])
+    return names[int(found[0])]
 
 
 def _targets(table: Table, config: DataConfig) -> tuple[tuple[str, ...], NDArray[Any]]:
@@ -77,11 +101,11 @@ def _targets(table: Table, config: DataConfig) -> tuple[tuple[str, ...], NDArray
     return config.targets, read(table, config.targets)
 
 
-def _channels(table: Table, config: DataConfig) -> tuple[Channel, ...]:
+def _channels(file: TableFile, config: DataConfig) -> tuple[Channel, ...]:
     """Input channels by the configured names and patterns, each column once."""
     units: dict[str, str] = {}
     for pattern, unit in config.features.items():
-        for name in table.matching(pattern):
+        for name in file.matching(pattern):
             units.setdefault(name, unit)
     roles = [("entity", config.entity), ("order", config.order), ("weight", config.weight)]
     roles.append(("group", config.group))
@@ -92,14 +116,6 @@ def _channels(table: Table, config: DataConfig) -> tuple[Channel, ...]:
                 "narrow the pattern"
             )
     return tuple(Channel(name, unit) for name, unit in units.items())
-
-
-def _rows_by_entity(entities: NDArray[Any]) -> list[tuple[str, NDArray[np.int64]]]:
-    """Each entity with its rows as they stand in the file; entities by first appearance."""
-    names, first, codes = np.unique(entities, return_index=True, return_inverse=True)
-    by_entity = np.argsort(codes, kind="stable")
-    groups = np.split(by_entity, np.cumsum(np.bincount(codes))[:-1])
-    return [(str(names[code]), groups[code]) for code in np.argsort(first)]
 
 
 def _check_order(table: Table, name: str, order: NDArray[Any], rows: NDArray[np.int64]) -> None:

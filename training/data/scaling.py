@@ -4,6 +4,7 @@ Owns how it is fitted: on the training part alone, so that nothing leaks from wh
 """
 
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -33,8 +34,8 @@ def fit_scaling(training: tuple[Sequence, ...], channels: tuple[Channel, ...]) -
     Raises:
         DataError: a channel never changes.
     """
-    steps = np.concatenate([sequence.features for sequence in training])
-    return _measure("feature", "features", [channel.name for channel in channels], steps)
+    parts = [sequence.features for sequence in training]
+    return _measure("feature", "features", [channel.name for channel in channels], parts)
 
 
 def fit_target_scaling(training: tuple[Sequence, ...], names: tuple[str, ...]) -> Scaling:
@@ -43,19 +44,30 @@ def fit_target_scaling(training: tuple[Sequence, ...], names: tuple[str, ...]) -
     Raises:
         DataError: a target never changes, or is missing everywhere.
     """
-    steps = np.concatenate([sequence.targets for sequence in training])
-    return _measure("target", "target", list(names), steps)
+    parts = [sequence.targets for sequence in training]
+    return _measure("target", "target", list(names), parts)
 
 
-def _measure(role: str, setting: str, names: list[str], steps: NDArray[Any]) -> Scaling:
-    mean, scale = np.zeros(len(names), np.float32), np.ones(len(names), np.float32)
-    for index, name in enumerate(names):
-        values = steps[~np.isnan(steps[:, index]), index].astype(np.float64)
-        if len(values) == 0 or values.min() == values.max():
-            always = f"always {values[0]}" if len(values) else "missing everywhere"
+def _measure(role: str, setting: str, names: list[str], parts: list[NDArray[Any]]) -> Scaling:
+    """Measures each column over all parts, (steps, columns) each; NaN is missing.
+
+    Part by part, in three passes: together they may be larger than memory.
+    """
+    lowest, highest = _gather(parts, np.fmin, np.inf), _gather(parts, np.fmax, -np.inf)
+    for name, low, high in zip(names, lowest, highest, strict=True):
+        if low >= high:
+            always = f"always {low}" if low == high else "missing everywhere"
             raise DataError(
                 f"{role} '{name}' is {always} in the training part, and so says nothing; "
                 f"take it out of data.{setting}"
             )
-        mean[index], scale[index] = values.mean(), values.std()
-    return Scaling(mean, scale)
+    count = sum((~np.isnan(part)).sum(axis=0) for part in parts)
+    mean = sum(np.nansum(part, axis=0, dtype=np.float64) for part in parts) / count
+    squares = sum(np.nansum((part - mean) ** 2, axis=0) for part in parts)
+    return Scaling(mean.astype(np.float32), np.sqrt(squares / count).astype(np.float32))
+
+
+def _gather(parts: list[NDArray[Any]], choose: np.ufunc, start: float) -> NDArray[np.float64]:
+    """The lowest or highest of each column; `start` where all are missing."""
+    first = np.full(parts[0].shape[1], start)
+    return reduce(choose, (choose.reduce(part, axis=0) for part in parts), first)

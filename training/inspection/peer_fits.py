@@ -18,7 +18,7 @@ from training.config import TrainingConfig
 from training.epoch import EpochFigures, summarise
 from training.evaluate import evaluate
 from training.files import replacing
-from training.fit import best_epoch, goes_on, train_epoch
+from training.fit import goes_on, kept_epoch, train_epoch
 from training.fitted import FittedRun
 from training.inspection.peers import PeerKind, PeerNetwork, make_peer
 from training.lanes import choose_sampler
@@ -82,6 +82,7 @@ def _key(run: FittedRun, settings: TrainingConfig) -> str:
             "split": asdict(config.split),
             "network": asdict(config.network),
             "training": asdict(settings),
+            "augmentation": asdict(config.augmentation),
             "seed": config.seed,
             "threads": torch.get_num_threads(),
             "torch": version("torch"),
@@ -93,7 +94,10 @@ def _fit(
     peer: PeerNetwork, run: FittedRun, objective: Objective, settings: TrainingConfig
 ) -> dict[str, Any]:
     """Trains until the validation loss has not fallen for long enough."""
-    sampler = choose_sampler(replace(run.config, training=settings), run.split.training)
+    # On the CPU in float32, whatever the run was fitted on: that is where peers are compared.
+    settings = replace(settings, device="cpu", precision="float32")
+    config = replace(run.config, training=settings)
+    sampler = choose_sampler(config, run.split.training, run.dataset.features)
     peer.recurrence.dropout = settings.dropout
     trainer = Trainer(peer, objective, sampler, settings, run.config.seed)
     progress = Progress(settings, objective, [], title=peer.kind)
@@ -106,11 +110,11 @@ def _fit(
             validation = evaluate(peer, objective, run.split.validation)
             epochs.append(summarise(number, objective, updates, seconds, validation))
             progress.epoch(epochs[-1])
-            if best_epoch(epochs) is epochs[-1]:
+            if kept_epoch(settings, epochs) is epochs[-1]:
                 best = copy.deepcopy(peer.state_dict())
     finally:
         progress.close()
-    figures = best_epoch(epochs).validation
+    figures = kept_epoch(settings, epochs).validation
     return {"weights": best, "epochs": len(epochs), "validation": figures}
 
 

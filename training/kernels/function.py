@@ -33,15 +33,21 @@ def run_by_hand(
         state: before the first step, (batch, hidden).
         weights: the layer's.
         boundaries: where sequences begin and end; None where all go through.
-        loops: the implementation; None chooses the fastest.
+        loops: the implementation; None chooses the fastest, with products of autocast's type
+            where that is on.
 
     Returns:
         The state after each step, (steps, batch, hidden).
     """
     tensors = (getattr(weights, name) for name in _TENSORS)
-    states: Tensor = _Layer.apply(  # type: ignore[no-untyped-call]
-        loops or choose_loops(inputs), boundaries, weights.reset_after, inputs, state, *tensors
-    )
+    kind = inputs.device.type
+    narrow = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
+    loops = loops or choose_loops(inputs, narrow)
+    # The loops narrow their products themselves, backwards too, where autocast does not reach.
+    with torch.autocast(kind, enabled=False):
+        states: Tensor = _Layer.apply(  # type: ignore[no-untyped-call]
+            loops, boundaries, weights.reset_after, inputs, state, *tensors
+        )
     return states
 
 

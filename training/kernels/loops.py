@@ -4,12 +4,11 @@ Owns the seam between the gradient by hand (`function`) and the loops: `Compiled
 on the CPU, `TorchLoops` for all else. Both fill the same arrays, described at `Run`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from training.kernels.library import Library, OuterProducts, Sequences, find_library
 from training.recurrence import Boundaries, LayerWeights
@@ -138,27 +137,56 @@ def _describe(
 class TorchLoops:
     """The loops as torch operations: any dtype, any device."""
 
+    def __init__(self, narrow: torch.dtype | None = None) -> None:
+        """Takes the type that matrix products are formed in; None is that of the tensors."""
+        self._narrow = narrow
+
     def forward(self, run: Run) -> None:
         """See Loops."""
+        weights = self._narrowed(run.weights)
         # The input's product with all gates, for all steps at once.
-        torch.matmul(run.inputs, run.weights.inputs.T, out=run.gates)
-        if run.weights.bias is not None:
-            run.gates.add_(run.weights.bias)
+        if self._narrow is None:
+            torch.matmul(run.inputs, weights.inputs.T, out=run.gates)
+        else:
+            run.gates.copy_(self._multiply(run.inputs, weights.inputs.T))
+        if weights.bias is not None:
+            run.gates.add_(weights.bias)
         for step in range(run.steps):
-            self._forward_step(run, step)
+            self._forward_step(run, weights, step)
 
-    def _forward_step(self, run: Run, step: int) -> None:
-        weights, hidden = run.weights, run.hidden
+    def _narrowed(self, weights: LayerWeights) -> LayerWeights:
+        """The recurrent weights in the type of the products, once for all steps."""
+        if self._narrow is None:
+            return weights
+        gates, candidate = weights.gates.to(self._narrow), weights.candidate.to(self._narrow)
+        return replace(weights, gates=gates, candidate=candidate)
+
+    def _multiply(self, left: Tensor, right: Tensor) -> Tensor:
+        """Left right, in the tensors' own type."""
+        if self._narrow is None:
+            return left @ right
+        return (left.to(self._narrow) @ right.to(self._narrow)).to(left.dtype)
+
+    def _add_product(self, total: Tensor, left: Tensor, right: Tensor) -> Tensor:
+        """Total + left right, in place."""
+        if self._narrow is None:
+            return total.addmm_(left, right)
+        return total.add_(left.to(self._narrow) @ right)
+
+    def _forward_step(self, run: Run, weights: LayerWeights, step: int) -> None:
+        hidden = run.hidden
         before, products = run.before(step), run.products[step]
         both, c = run.gates[step, :, : 2 * hidden], run.gates[step, :, 2 * hidden :]
-        both.addmm_(before, weights.gates.T).sigmoid_()
+        self._add_product(both, before, weights.gates.T).sigmoid_()
         z, r = both.chunk(2, dim=-1)
         if weights.reset_after:
-            products.copy_(functional.linear(before, weights.candidate, weights.candidate_bias))
+            products.copy_(self._multiply(before, weights.candidate.T))
+            if weights.candidate_bias is not None:
+                products.add_(weights.candidate_bias)
             c.addcmul_(r, products).tanh_()
         else:
             torch.mul(r, before, out=products)
-            c.addmm_(products, weights.candidate.T).tanh_()
+            self._add_product(c, products, weights.candidate.T).tanh_()
         # z h + (1 - z) c, (batch, hidden)
         torch.lerp(c, before, z, out=run.states[step + 1])
         if run.boundaries is not None:
@@ -166,14 +194,17 @@ class TorchLoops:
 
     def backward(self, run: Run, gradient: Tensor) -> Tensor:
         """See Loops."""
+        weights = self._narrowed(run.weights)
         carried = torch.zeros_like(run.states[0])
         for step in reversed(range(run.steps)):
-            carried = self._backward_step(run, step, carried + gradient[step])
+            carried = self._backward_step(run, weights, step, carried + gradient[step])
         return carried
 
-    def _backward_step(self, run: Run, step: int, arriving: Tensor) -> Tensor:
+    def _backward_step(
+        self, run: Run, weights: LayerWeights, step: int, arriving: Tensor
+    ) -> Tensor:
         """What flows back to the state before a step; the equations are those of GRU.md."""
-        weights, boundaries, hidden = run.weights, run.boundaries, run.hidden
+        boundaries, hidden = run.boundaries, run.hidden
         before, products = run.before(step), run.products[step]
         gates = run.gates[step]
         z, r, c = gates.chunk(3, dim=-1)
@@ -186,23 +217,23 @@ class TorchLoops:
         if weights.reset_after:
             da_r = da_c * products * r * (1 - r)
             products.copy_(da_c * r)
-            carried = carried.addmm(products, weights.candidate)
+            self._add_product(carried, products, weights.candidate)
         else:
-            d_product = da_c @ weights.candidate
+            d_product = self._multiply(da_c, weights.candidate)
             da_r = d_product * before * r * (1 - r)
             carried = carried.addcmul(d_product, r)
         torch.cat([da_z, da_r, da_c], dim=-1, out=gates)
-        carried = carried.addmm(gates[:, : 2 * hidden], weights.gates)
+        self._add_product(carried, gates[:, : 2 * hidden], weights.gates)
         return carried if boundaries is None else boundaries.entering(carried, step)
 
     def sum_outer_products(self, left: Tensor, right: Tensor) -> Tensor:
         """See Loops."""
-        return left.T @ right
+        return self._multiply(left.T, right)
 
 
-def choose_loops(sample: Tensor) -> Loops:
-    """The fastest loops for tensors such as this one."""
+def choose_loops(sample: Tensor, narrow: torch.dtype | None = None) -> Loops:
+    """The fastest loops for tensors such as this one, with products of the type `narrow`."""
     library = None
-    if sample.dtype == torch.float32 and sample.device.type == "cpu":
+    if narrow is None and sample.dtype == torch.float32 and sample.device.type == "cpu":
         library = find_library()
-    return TorchLoops() if library is None else CompiledLoops(library)
+    return TorchLoops(narrow) if library is None else CompiledLoops(library)

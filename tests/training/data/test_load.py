@@ -1,4 +1,7 @@
 import io
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,6 +49,89 @@ def test_csv(tmp_path: Path) -> None:
     assert first.targets.tolist() == [1, 0, 1]
     assert first.order.tolist() == [1, 2, 9]
     assert second.order.tolist() == [5, 6.5]
+
+
+def write_parquet(
+    tmp_path: Path, rows: int, features: int, entities: int
+) -> tuple[Path, DataConfig]:
+    """A table of random steps, whose rows of different entities are mixed."""
+    draw = np.random.default_rng(2)
+    path = tmp_path / "large.parquet"
+    columns = {f"f{index}": pa.array(draw.random(rows, np.float32)) for index in range(features)}
+    columns["who"] = pa.array(np.arange(rows) % entities)
+    columns["when"] = pa.array(np.arange(rows))
+    columns["kind"] = pa.array(draw.integers(0, 2, rows))
+    pa.parquet.write_table(pa.table(columns), path, row_group_size=5_000)
+    return path, DataConfig(str(path), "who", "when", "kind", {"f*": ""})
+
+
+def test_blocks_and_a_file_in_place_of_memory_give_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, config = write_parquet(tmp_path, rows=101, features=3, entities=4)
+    whole = load_dataset(config)
+    arrow = tmp_path / "large.arrow"
+    with pa.ipc.new_file(arrow, pa.parquet.read_schema(path)) as writer:
+        writer.write_table(pa.parquet.read_table(path))
+    monkeypatch.setattr("training.data.table._BLOCK_ROWS", 7)
+    monkeypatch.setattr("training.data.columns._MOST_IN_MEMORY_BYTES", 0)
+    for file in (path, arrow):
+        mapped = load_dataset(replace(config, path=str(file)))
+        assert isinstance(mapped.sequences[0].features.base, np.memmap)
+        assert mapped.digest == whole.digest
+        for one, other in zip(whole.sequences, mapped.sequences, strict=True):
+            assert np.array_equal(one.order, other.order)
+
+
+def test_a_fault_in_a_later_block_is_told_with_its_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.data.table._BLOCK_ROWS", 2)
+    with pytest.raises(DataError, match=r"column 'b_x', row 4 \(who x\): 'oops' is not a number"):
+        load_csv(tmp_path, CSV.replace("x,6.5,13", "x,6.5,oops"))
+
+
+LOADING = """
+import resource, sys
+from training.config import DataConfig
+from training.data.load import load_dataset
+from training.data.scaling import fit_scaling
+path, small, room = *sys.argv[1:3], int(sys.argv[3])
+# Brings up the reader's threads, whose stacks count too.
+load_dataset(DataConfig(small, "who", "when", "kind", {"f*": ""}))
+used = int(open("/proc/self/statm").read().split()[5]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_DATA, (used + room,) * 2)
+dataset = load_dataset(DataConfig(path, "who", "when", "kind", {"f*": ""}))
+fit_scaling(dataset.sequences, dataset.features)
+print(dataset.digest, sum(map(len, dataset.sequences)))
+"""
+
+
+def test_a_table_larger_than_the_memory_allowed_is_loaded(tmp_path: Path) -> None:
+    rows, features, room = 120_000, 400, 100 << 20
+    small, _ = write_parquet(tmp_path, 500, features, entities=50)
+    small = small.rename(tmp_path / "small.parquet")
+    path, _ = write_parquet(tmp_path, rows, features, entities=50)
+    assert rows * features * 4 > 1.5 * room
+    small_blocks = "import training.data.table as t, training.data.columns as c\n"
+    small_blocks += "t._BLOCK_ROWS, c._MOST_IN_MEMORY_BYTES = 2_000, 1 << 20\n"
+    large_blocks = "import training.data.table as t\n"
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "ARROW_DEFAULT_MEMORY_POOL": "system"}
+    environment["MALLOC_ARENA_MAX"] = "1"
+    fits, starves = (
+        subprocess.run(
+            [sys.executable, "-c", head + LOADING, str(path), str(small), str(room)],
+            capture_output=True,
+            text=True,
+            env=environment,
+            timeout=120,
+        )
+        for head in (small_blocks, large_blocks)
+    )
+    assert fits.returncode == 0, fits.stderr
+    assert fits.stdout.split()[1] == str(rows)
+    # All in memory, the same does not fit: the limit is one.
+    assert starves.returncode != 0
 
 
 def test_parquet_gives_the_same_as_csv(tmp_path: Path) -> None:

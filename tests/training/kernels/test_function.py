@@ -163,3 +163,33 @@ def test_a_second_backward_pass_is_refused() -> None:
 def test_only_float32_runs_compiled() -> None:
     assert isinstance(choose_loops(torch.zeros(1)), CompiledLoops)
     assert isinstance(choose_loops(torch.zeros(1, dtype=torch.float64)), TorchLoops)
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("bounded", [False, True])
+def test_autocast_narrows_the_products_and_nothing_else(after: bool, bounded: bool) -> None:
+    inputs, state, weights, boundaries, gradient = make_case(
+        (12, 6, 5, 40), after=after, bias=True, bounded=bounded
+    )
+
+    def run(narrow: bool) -> tuple[Tensor, Tensor]:
+        leaf = weights.candidate.float().requires_grad_()
+        values = {field.name: getattr(weights, field.name) for field in fields(weights)}
+        single = {
+            name: value.float() if isinstance(value, Tensor) else value
+            for name, value in values.items()
+        }
+        copied = LayerWeights(**single | {"candidate": leaf})
+        with torch.autocast("cpu", torch.bfloat16, enabled=narrow):
+            states = run_by_hand(inputs.float(), state.float(), copied, boundaries)
+        # Outside of autocast, as a fit does.
+        states.backward(gradient.float())
+        assert leaf.grad is not None
+        return states.detach(), leaf.grad
+
+    wide, narrow = run(narrow=False), run(narrow=True)
+    for exact, rounded in zip(wide, narrow, strict=True):
+        assert rounded.dtype == torch.float32
+        # bfloat16 has 8 bits: products are off by 0.4%, and some of it adds up over steps.
+        error = (exact - rounded).norm() / exact.norm()
+        assert 1e-4 < error < 3e-2
