@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from training.gru import GruLayer
+from training.kernels.choice import choose_loops
 from training.kernels.function import run_by_hand
-from training.kernels.loops import Loops, TorchLoops, choose_loops
+from training.kernels.loops import Loops, TorchLoops
 from training.recurrence import LayerWeights, run_plain
 
 TORCH_GRU = "nn.GRU"

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from training.kernels.loops import Loops, Run, choose_loops
+from training.kernels.choice import choose_loops
+from training.kernels.loops import Loops, Run
 from training.recurrence import Boundaries, LayerWeights
 
 _TENSORS = ("inputs", "gates", "candidate", "bias", "candidate_bias")

@@ -10,7 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from training.kernels.library import Library, OuterProducts, Sequences, find_library
+from training.kernels.library import Library, OuterProducts, Sequences
 from training.recurrence import Boundaries, LayerWeights
 
 
@@ -229,11 +229,3 @@ class TorchLoops:
     def sum_outer_products(self, left: Tensor, right: Tensor) -> Tensor:
         """See Loops."""
         return self._multiply(left.T, right)
-
-
-def choose_loops(sample: Tensor, narrow: torch.dtype | None = None) -> Loops:
-    """The fastest loops for tensors such as this one, with products of the type `narrow`."""
-    library = None
-    if narrow is None and sample.dtype == torch.float32 and sample.device.type == "cpu":
-        library = find_library()
-    return TorchLoops(narrow) if library is None else CompiledLoops(library)

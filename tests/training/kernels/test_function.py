@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from training.kernels.choice import choose_loops
 from training.kernels.function import run_by_hand
 from training.kernels.library import find_library
-from training.kernels.loops import CompiledLoops, Loops, TorchLoops, choose_loops
+from training.kernels.loops import CompiledLoops, Loops, TorchLoops
 from training.recurrence import Boundaries, LayerWeights, run_plain
 
 # Sizes around what the compiled loops treat apart: a vector, a panel, a tile, a block of rows.

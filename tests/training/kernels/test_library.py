@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from training.kernels.choice import choose_loops
 from training.kernels.library import find_library
-from training.kernels.loops import TorchLoops, choose_loops
+from training.kernels.loops import TorchLoops
 
 
 @pytest.fixture(autouse=True)
