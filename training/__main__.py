@@ -12,7 +12,7 @@ from pathlib import Path
 
 from training.config_file import read_config
 from training.console import leave, with_output
-from training.errors import ConfigError, TrainingError
+from training.errors import ComparisonFailed, ConfigError, TrainingError
 from training.run_folder import RunFolder
 
 _TRAINING = """\
@@ -67,7 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command.
 
     Returns:
-        0; 2 where the user has to change something; 130 where the user stopped it.
+        0; 1 where an inspection's comparison failed; 2 where the user has to change something; 130
+        where the user stopped it.
     """
     options = _parser().parse_args(arguments)
     return with_output(lambda: _run(options))
@@ -78,7 +79,7 @@ def _run(options: argparse.Namespace) -> int:
         options.run_command(options)
     except TrainingError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
+        return 1 if isinstance(error, ComparisonFailed) else 2
     except OSError as error:
         if error.filename is None:
             raise

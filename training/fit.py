@@ -28,7 +28,7 @@ from training.files import replace_text
 from training.lanes import choose_sampler
 from training.network import RecurrentNetwork, Shape, initialise
 from training.objective import Objective, choose_objective
-from training.pictures import draw_confusion, draw_loss, draw_residuals
+from training.pictures import draw_confusion, draw_labels, draw_loss, draw_residuals
 from training.processes import Processes, joined
 from training.progress import Progress
 from training.resume import find_unfinished
@@ -248,5 +248,7 @@ def _finish(job: _Job, epochs: list[EpochFigures]) -> dict[str, float]:
         draw_confusion(folder.confusion_picture, test, best.labels)
     elif job.config.data.kind == "regression":
         draw_residuals(folder.residual_picture, network, job.split.test, best.outputs)
+    else:
+        draw_labels(folder.labels_picture, test, best.labels)
     replace_text(folder.metrics, json.dumps(metrics, indent=2) + "\n")
     return metrics

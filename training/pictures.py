@@ -1,8 +1,9 @@
-"""Pictures of a run: its curves, and its confusion matrix or its residuals.
+"""Pictures of a run: its curves, and its confusion matrix, its residuals or its labels' measures.
 
 Owns how they look. Draws without a display, and without matplotlib's global state.
 """
 
+from collections.abc import Sequence as Names
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from training.trained import Channel
 _TRAINING, _VALIDATION, _MARK = "#9aa5b1", "#1f5fa8", "#c2410c"
 # Above so many classes the numbers in the cells could not be read.
 _MOST_NUMBERED_CLASSES = 12
+_MEASURES = {"precision": "#1f5fa8", "recall": "#c2410c", "F1": "#15803d"}
 
 
 def draw_loss(path: Path, epochs: list[EpochFigures], best: int) -> None:
@@ -64,6 +66,7 @@ def draw_confusion(path: Path, score: Score, labels: tuple[str, ...]) -> None:
     figure = Figure(figsize=(size + 1.2, size), layout="constrained")
     axes = figure.subplots()
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)
+    labels = tuple(map(_plain, labels))
     axes.set_xticks(range(len(labels)), labels, rotation=35, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(len(labels)), labels)
     axes.set(xlabel="most likely class", ylabel="true class")
@@ -111,11 +114,50 @@ def draw_residuals(
         unit = f", {output.unit}" if output.unit else ""
         axes.hexbin(true, computed, gridsize=60, bins="log", mincnt=1, cmap="Blues")
         axes.axline((float(true[0]), float(true[0])), slope=1, color=_MARK, linewidth=1)
-        axes.set(xlabel=f"true {output.name}{unit}", ylabel=f"computed {output.name}{unit}")
+        name = _plain(f"{output.name}{unit}")
+        axes.set(xlabel=f"true {name}", ylabel=f"computed {name}")
         error = np.abs(computed - true).mean()
-        axes.set_title(f"Mean absolute error {error:.4g}{unit}", loc="left", fontweight="bold")
+        title = f"Mean absolute error {error:.4g}{_plain(unit)}"
+        axes.set_title(title, loc="left", fontweight="bold")
         axes.spines[["top", "right"]].set_visible(False)
     _save(figure, path)
+
+
+def draw_labels(path: Path, score: Score, labels: tuple[str, ...]) -> None:
+    """Draws how well each label is told.
+
+    Args:
+        path: a .png file.
+        score: of the test part.
+        labels: names, in index order.
+    """
+    _save(labels_figure(labels, score.counts), path)
+
+
+def labels_figure(names: Names[str], counts: NDArray[np.float64]) -> Figure:
+    """Precision, recall and F1 of each label; counts are hits, false alarms, misses (3, labels)."""
+    hits, alarms, misses = counts
+    values = {
+        "precision": hits / np.maximum(hits + alarms, 1e-300),
+        "recall": hits / np.maximum(hits + misses, 1e-300),
+        "F1": 2 * hits / np.maximum(2 * hits + alarms + misses, 1e-300),
+    }
+    figure = Figure(figsize=(10, 1.4 + 0.55 * len(names)), layout="constrained")
+    axes = figure.subplots()
+    rows = np.arange(len(names))
+    for index, (measure, colour) in enumerate(_MEASURES.items()):
+        lengths = 100 * values[measure]
+        axes.barh(rows + 0.26 * (index - 1), lengths, 0.24, label=measure, color=colour)
+    axes.set_yticks(rows, map(_plain, names))
+    axes.set(xlim=(0, 100), ylim=(len(names) - 0.5, -0.5), xlabel="%")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside upper right", ncols=3, frameon=False)
+    return figure
+
+
+def _plain(text: str) -> str:
+    """Text as it stands: a dollar sign would begin a formula."""
+    return text.replace("$", r"\$")
 
 
 def _draw_pair(

@@ -27,7 +27,7 @@ class RunFolder:
 
     @property
     def best(self) -> Path:
-        """The checkpoint with the lowest validation loss; the one to export."""
+        """The checkpoint whose weights were kept, by `training.keep`; the one to export."""
         return self.path / "best.pt"
 
     @property
@@ -64,6 +64,11 @@ class RunFolder:
     def residual_picture(self) -> Path:
         """True against computed numbers, on the test part."""
         return self.path / "residuals.png"
+
+    @property
+    def labels_picture(self) -> Path:
+        """Precision, recall and F1 of each label, on the test part."""
+        return self.path / "labels.png"
 
     @property
     def validation(self) -> Path:
@@ -117,5 +122,6 @@ class RunFolder:
         # The figures first: without them, a run that is half removed does not look finished.
         files = (self.metrics, self.config, self.last, self.best, self.log)
         pictures = (self.loss_picture, self.confusion_picture, self.residual_picture)
+        pictures += (self.labels_picture,)
         # An export or an inspection of the run before says nothing about the next one.
         return (*files, *pictures, self.validation, self.validation_picture, self.report)

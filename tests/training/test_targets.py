@@ -55,6 +55,8 @@ def test_a_run_learns_and_its_tails_agree(
     assert main(["data", "tails", "--run", str(folder), "--out", str(out)]) == 0
     assert "test steps, from a cold start" in capsys.readouterr().out
     metrics = json.loads((folder / "metrics.json").read_text())
+    picture = folder / ("residuals.png" if kind == "regression" else "labels.png")
+    assert picture.read_bytes().startswith(b"\x89PNG")
     trained = load_trained(folder)
     assert trained.network.activation == activation
     assert [channel.name for channel in trained.outputs] == names

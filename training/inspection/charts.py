@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from training.inspection.gates import BINS, GateUse
 from training.inspection.lags import LagNorms
+from training.pictures import labels_figure
 from training.reference import Array
 
 _COLOURS = ("#1f5fa8", "#c2410c", "#15803d")
@@ -53,25 +54,7 @@ def draw_gates(uses: Sequence[GateUse]) -> bytes:
 
 def draw_labels(names: Sequence[str], counts: Array) -> bytes:
     """Precision, recall and F1 of each label; counts are hits, false alarms, misses (3, labels)."""
-    hits, alarms, misses = counts
-    measures = {
-        "precision": hits / np.maximum(hits + alarms, 1e-300),
-        "recall": hits / np.maximum(hits + misses, 1e-300),
-        "F1": 2 * hits / np.maximum(2 * hits + alarms + misses, 1e-300),
-    }
-    figure = Figure(figsize=(10, 1.4 + 0.55 * len(names)), layout="constrained")
-    axes = figure.subplots()
-    rows = np.arange(len(names))
-    for index, ((measure, values), colour) in enumerate(
-        zip(measures.items(), _COLOURS, strict=True)
-    ):
-        axes.barh(rows + 0.26 * (index - 1), 100 * values, 0.24, label=measure, color=colour)
-    # A dollar sign would begin a formula.
-    axes.set_yticks(rows, [name.replace("$", r"\$") for name in names])
-    axes.set(xlim=(0, 100), xlabel="%")
-    axes.invert_yaxis()
-    figure.legend(loc="outside upper right", ncols=3, frameon=False)
-    return _svg(figure)
+    return _svg(labels_figure(names, counts))
 
 
 def _draw_band(axes: Axes, name: str, quartiles: Array, colour: str) -> None:

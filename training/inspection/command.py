@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from training.errors import ConfigError, RunError
+from training.errors import ComparisonFailed, ConfigError
 from training.files import replace_text
 from training.inspection.comparison import table
 from training.inspection.inspect import Settings, inspect
@@ -23,7 +23,7 @@ def run(path: Path, *, epochs: int | None, lags: int, threads: int) -> None:
 
     Raises:
         TrainingError: an option is out of its range, or the run can't be inspected.
-        RunError: a measured derivative is not what the formula says; the page is written.
+        ComparisonFailed: a measured derivative is not what the formula says; the page is written.
     """
     for name, value in {"epochs": epochs, "lags": lags, "threads": threads}.items():
         if value is not None and not 1 <= value <= _RANGES[name]:
@@ -37,7 +37,7 @@ def run(path: Path, *, epochs: int | None, lags: int, threads: int) -> None:
         print(f"{contender.name}: {contender.norms.describe()}")
     failed = [comparison for comparison in inspection.comparisons if not comparison.passed]
     if failed:
-        raise RunError(
+        raise ComparisonFailed(
             f"{path}: {len(failed)} of {len(inspection.comparisons)} comparisons failed, first "
             f"{failed[0].check}, {failed[0].compared}; this is a defect, please report it"
         )

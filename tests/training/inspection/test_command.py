@@ -2,7 +2,9 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +12,8 @@ import pyarrow.parquet
 import pytest
 
 from training.__main__ import main
+from training.inspection import inspect
+from training.inspection.comparison import Comparison
 
 
 def run(*arguments: object) -> int:
@@ -44,6 +48,23 @@ def test_a_run_is_inspected_and_its_peers_are_fitted_once(fitted: Path, capsys) 
     assert json.loads((fitted / "inspection/inspection.json").read_text()) == stored
     assert run("inspect", fitted, "--epochs", 1) == 0
     assert capsys.readouterr().err.count("epoch") == 2
+
+
+def test_a_comparison_that_fails_is_no_mistake_of_the_user(
+    fitted: Path, capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = inspect.check_jacobians
+
+    def fail(*arguments: Any) -> tuple[Comparison, ...]:
+        first, *others = found(*arguments)
+        return (replace(first, passed=False), *others)
+
+    monkeypatch.setattr(inspect, "check_jacobians", fail)
+    assert run("inspect", fitted, "--epochs", 1) == 1
+    printed = capsys.readouterr()
+    assert "1 of 8 comparisons failed, first layer 1" in printed.err
+    assert "FAILED" in printed.out
+    assert (fitted / "report.html").exists()
 
 
 def test_a_damaged_peer_is_fitted_again(fitted: Path, capsys) -> None:
