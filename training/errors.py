@@ -1,7 +1,8 @@
 """What can go wrong in training, for the user's own mistakes.
 
 Every message is one line that names the field, the value and the remedy; commands print it and
-exit 2, or 1 where there is nothing for the user to change. Anything else that is raised is a defect of this package.
+exit 2, or 1 where there is nothing for the user to change. Anything else that is raised is a defect
+of this package.
 
     TrainingError
     ├── ConfigError         a setting that is unknown, missing or out of its range

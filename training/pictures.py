@@ -3,7 +3,10 @@
 Owns how they look. Draws without a display, and without matplotlib's global state.
 """
 
+import warnings
+from collections.abc import Iterator
 from collections.abc import Sequence as Names
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -187,6 +190,14 @@ def _number_cells(axes: Axes, counts: NDArray[np.float64], shares: NDArray[np.fl
         )
 
 
+@contextmanager
+def with_any_text() -> Iterator[None]:
+    """Draws an empty box for a sign that the font lacks, and says nothing of it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        yield
+
+
 def _save(figure: Figure, path: Path) -> None:
-    with replacing(path) as temporary:
+    with replacing(path) as temporary, with_any_text():
         figure.savefig(temporary, dpi=140)

@@ -34,7 +34,7 @@ def fit_scaling(training: tuple[Sequence, ...], channels: tuple[Channel, ...]) -
     Raises:
         DataError: a channel never changes.
     """
-    parts = [sequence.features for sequence in training]
+    parts = [piece.features for sequence in training for piece in sequence.pieces()]
     return _measure("feature", "features", [channel.name for channel in channels], parts)
 
 
@@ -44,7 +44,7 @@ def fit_target_scaling(training: tuple[Sequence, ...], names: tuple[str, ...]) -
     Raises:
         DataError: a target never changes, or is missing everywhere.
     """
-    parts = [sequence.targets for sequence in training]
+    parts = [piece.targets for sequence in training for piece in sequence.pieces()]
     return _measure("target", "target", list(names), parts)
 
 

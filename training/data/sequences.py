@@ -5,6 +5,7 @@ Owns the form in which all other code sees data, and its digest. Knows neither f
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.trained import Channel
+
+_PIECE_STEPS = 16_384
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,11 @@ class Sequence:
             weights=None if self.weights is None else self.weights[part],
         )
 
+    def pieces(self) -> Iterator["Sequence"]:
+        """The sequence piece by piece, for work whose memory must not grow with its length."""
+        for start in range(0, len(self), _PIECE_STEPS):
+            yield self.cut(start, start + _PIECE_STEPS)
+
     @property
     def scored(self) -> NDArray[np.bool_]:
         """Which targets are there, of the targets' shape."""
@@ -81,7 +89,8 @@ class Dataset:
         digest.update(json.dumps([channels, self.labels, self.units]).encode())
         for sequence in self.sequences:
             digest.update(json.dumps([sequence.entity, len(sequence)]).encode())
-            digest.update(sequence.features.astype("<f4").tobytes())
+            for piece in sequence.pieces():
+                digest.update(piece.features.astype("<f4").tobytes())
             digest.update(sequence.targets.tobytes())
             if sequence.weights is not None:
                 digest.update(sequence.weights.tobytes())

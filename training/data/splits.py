@@ -116,7 +116,7 @@ def _cut(sequence: Sequence, config: SplitConfig) -> tuple[Sequence, Sequence, S
     validation_start = test_start - max(1, round(config.validation_fraction * test_start))
     if validation_start < 1:
         raise DataError(
-            f"sequence '{sequence.entity}' has {steps} steps, too few for a training, a validation "
+            f"sequence '{sequence.entity}' has {steps} step{'s' * (steps != 1)}, too few for a training, a validation "
             "and a test part; remove it or lower the fractions of [split]"
         )
     return (

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from training.inspection.gates import BINS, GateUse
 from training.inspection.lags import LagNorms
-from training.pictures import labels_figure
+from training.pictures import labels_figure, with_any_text
 from training.reference import Array
 
 _COLOURS = ("#1f5fa8", "#c2410c", "#15803d")
@@ -69,5 +69,6 @@ def _svg(figure: Figure) -> bytes:
         axes.spines[["top", "right"]].set_visible(False)
         axes.title.set_fontweight("bold")
     drawn = BytesIO()
-    figure.savefig(drawn, format="svg", transparent=True, metadata={"Date": None})
+    with with_any_text():
+        figure.savefig(drawn, format="svg", transparent=True, metadata={"Date": None})
     return drawn.getvalue()
