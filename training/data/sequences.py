@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from training.trained import Channel
 
-_PIECE_STEPS = 16_384
+_PIECE_STEPS = 4_096
 
 
 @dataclass(frozen=True)

@@ -116,8 +116,8 @@ def _cut(sequence: Sequence, config: SplitConfig) -> tuple[Sequence, Sequence, S
     validation_start = test_start - max(1, round(config.validation_fraction * test_start))
     if validation_start < 1:
         raise DataError(
-            f"sequence '{sequence.entity}' has {steps} step{'s' * (steps != 1)}, too few for a training, a validation "
-            "and a test part; remove it or lower the fractions of [split]"
+            f"sequence '{sequence.entity}' has {steps} step{'s' * (steps != 1)}, too few for a "
+            "training, a validation and a test part; remove it or lower the fractions of [split]"
         )
     return (
         sequence.cut(0, validation_start),
