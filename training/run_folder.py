@@ -121,7 +121,11 @@ class RunFolder:
     def _own(self) -> tuple[Path, ...]:
         # The figures first: without them, a run that is half removed does not look finished.
         files = (self.metrics, self.config, self.last, self.best, self.log)
-        pictures = (self.loss_picture, self.confusion_picture)
-        residuals = (self.residual_picture, self.labels_picture)
+        pictures = (
+            self.loss_picture,
+            self.confusion_picture,
+            self.residual_picture,
+            self.labels_picture,
+        )
         # An export or an inspection of the run before says nothing about the next one.
-        return (*files, *pictures, *residuals, self.validation, self.validation_picture, self.report)
+        return (*files, *pictures, self.validation, self.validation_picture, self.report)
