@@ -51,7 +51,7 @@ def _run(benchmark: Benchmark, options: argparse.Namespace) -> None:
     print(report.table(benchmark.columns, records))
     folder: Path | None = options.results or (None if options.quick else _RESULTS)
     if folder:
-        report.write(folder / f"{benchmark.name}.json", records)
+        report.write(folder / f"{benchmark.name}.json", records, benchmark.identity)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -21,6 +21,8 @@ class Benchmark:
         add_arguments: adds its own options to its parser.
         measure: measures; its options include `quick`, for a run of a few seconds in all.
         columns: of its table.
+        identity: the record's field by which a run of a part replaces records of an earlier run;
+            "" where every run measures all.
     """
 
     name: str
@@ -29,3 +31,4 @@ class Benchmark:
     add_arguments: Callable[[argparse.ArgumentParser], None]
     measure: Callable[[argparse.Namespace], list[Record]]
     columns: tuple[Column, ...]
+    identity: str = ""

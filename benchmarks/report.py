@@ -21,9 +21,19 @@ class Column:
     form: str = ""
 
 
-def write(path: Path, records: Sequence[Record]) -> None:
-    """Writes records as a JSON list."""
+def write(path: Path, records: Sequence[Record], identity: str = "") -> None:
+    """Writes records as a JSON list.
+
+    Args:
+        path: the file.
+        records: what was measured.
+        identity: the field by which a new record takes the place of an older one, so that those
+            that were not measured this time stay; "" where a file is replaced as a whole.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
+    if identity and path.exists():
+        older = {record[identity]: record for record in json.loads(path.read_text())}
+        records = list((older | {record[identity]: record for record in records}).values())
     path.write_text(json.dumps(records, indent=2) + "\n")
 
 

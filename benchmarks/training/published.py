@@ -173,6 +173,7 @@ BENCHMARK = Benchmark(
     description=_DESCRIPTION,
     add_arguments=_add_arguments,
     measure=measure,
+    identity="task",
     columns=(
         Column("task", "task"),
         Column("figure", "figure"),

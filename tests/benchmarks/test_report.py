@@ -22,3 +22,13 @@ def test_records_come_back_as_they_were_written(tmp_path):
     path = tmp_path / "new" / "serving.json"
     report.write(path, RECORDS)
     assert json.loads(path.read_text()) == RECORDS
+
+
+def test_what_was_not_measured_again_stays(tmp_path):
+    path = tmp_path / "results" / "one.json"
+    report.write(path, [{"task": "a", "seconds": 1}, {"task": "b", "seconds": 2}], "task")
+    report.write(path, [{"task": "b", "seconds": 3}, {"task": "c", "seconds": 4}], "task")
+    found = [(record["task"], record["seconds"]) for record in json.loads(path.read_text())]
+    assert found == [("a", 1), ("b", 3), ("c", 4)]
+    report.write(path, [{"task": "d", "seconds": 5}])
+    assert [record["task"] for record in json.loads(path.read_text())] == ["d"]
