@@ -2,7 +2,8 @@
 
 Owns which contract goes into which copy. Both copies register the same file and message names, so
 that a process can load both; each imports its stubs by its own package path. The client's copy
-leaves out the manifest, which never crosses the wire.
+leaves out what is the server's alone: the manifest, which never crosses the wire, and the Open
+Inference Protocol, for which callers have clients of their own.
 
 Run `make proto` to write them, `python -m protos.generate --check` to fail where they are stale.
 """
@@ -21,13 +22,13 @@ SOURCES = ROOT / "protos"
 # Beside the interpreter, so that the environment need not be activated.
 PLUGINS = Path(sys.executable).parent
 # How stubs name each other: `from statewise.v1 import stream_pb2` and `statewise.v1.stream_pb2`.
-_FROM_IMPORT = re.compile(r"^from statewise\.v1 import", re.MULTILINE)
-_MODULE = re.compile(r"(?<![\w.])statewise\.v1\.(?=\w+_pb2)")
+_FROM_IMPORT = re.compile(r"^from (statewise\.v1|inference) import", re.MULTILINE)
+_MODULE = re.compile(r"(?<![\w.])(statewise\.v1|inference)\.(?=\w+_pb2)")
 
 
 @dataclass(frozen=True)
 class Copy:
-    """One copy of the stubs: where it stands, under which package, and of which files."""
+    """One copy of the stubs: where it stands, under which package, and of which contracts."""
 
     folder: Path
     package: str
@@ -35,11 +36,21 @@ class Copy:
 
 
 COPIES = (
-    Copy(ROOT / "protos", "protos", ("manifest", "status", "stream")),
+    Copy(
+        ROOT / "protos",
+        "protos",
+        (
+            "inference/model_config",
+            "inference/service",
+            "statewise/v1/manifest",
+            "statewise/v1/status",
+            "statewise/v1/stream",
+        ),
+    ),
     Copy(
         ROOT / "client/statewise_client/_generated",
         "statewise_client._generated",
-        ("status", "stream"),
+        ("statewise/v1/status", "statewise/v1/stream"),
     ),
 )
 
@@ -83,7 +94,7 @@ def _generate(copy: Copy) -> dict[str, str]:
             f"--mypy_out=quiet:{folder}",
             f"--grpc_python_out={folder}",
             f"--mypy_grpc_out=quiet:{folder}",
-            *(f"statewise/v1/{contract}.proto" for contract in copy.contracts),
+            *(f"{contract}.proto" for contract in copy.contracts),
         ]
         if protoc.main(command) != 0:
             raise SystemExit("protoc failed")
@@ -104,8 +115,8 @@ def _is_empty_service(path: Path) -> bool:
 
 
 def _repackage(text: str, package: str) -> str:
-    text = _FROM_IMPORT.sub(f"from {package}.statewise.v1 import", text)
-    return _MODULE.sub(f"{package}.statewise.v1.", text)
+    text = _FROM_IMPORT.sub(rf"from {package}.\1 import", text)
+    return _MODULE.sub(rf"{package}.\1.", text)
 
 
 if __name__ == "__main__":

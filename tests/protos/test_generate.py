@@ -31,7 +31,11 @@ def copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copytree(ROOT / "protos/statewise", tmp_path / "protos/statewise")
     monkeypatch.setattr(generate, "ROOT", tmp_path)
     monkeypatch.setattr(generate, "SOURCES", tmp_path / "protos")
-    copy = generate.Copy(tmp_path / "protos", "protos", ("manifest", "status", "stream"))
+    copy = generate.Copy(
+        tmp_path / "protos",
+        "protos",
+        ("statewise/v1/manifest", "statewise/v1/status", "statewise/v1/stream"),
+    )
     monkeypatch.setattr(generate, "COPIES", (copy,))
     return tmp_path
 

@@ -1,0 +1,1 @@
+"""Stubs of the Open Inference Protocol and of Triton's model configuration."""
