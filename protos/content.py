@@ -1,11 +1,12 @@
-"""How an artefact's file is read without ONNX: its metadata, and what its content digest covers.
+"""How a model's file is read without ONNX: metadata, files beside it, what its digest covers.
 
-Owns two rules. The digest is SHA-256 over the top-level fields of the ONNX file in their order, all
-but the metadata, where the digest itself stands. The metadata are the entries of that one field.
-The exporter writes by these rules and the server checks by them.
+Owns three rules. The digest is SHA-256 over the top-level fields of the ONNX file in their order,
+all but the metadata, where the digest itself stands. The metadata are the entries of that one
+field. Weights outside the file are named by the tensors of its graphs, at any depth. The exporter
+writes by these rules and the server checks by them.
 
-Knows nothing of ONNX beyond the metadata's field number and of protobuf beyond its framing: a field
-is a tag, then a varint, 4 or 8 bytes, or a length and that many bytes.
+Knows nothing of ONNX beyond a few field numbers and of protobuf beyond its framing: a field is a
+tag, then a varint, 4 or 8 bytes, or a length and that many bytes.
 """
 
 import hashlib
@@ -14,6 +15,18 @@ from collections.abc import Iterator
 MANIFEST_KEY = "statewise.manifest"
 # ModelProto.metadata_props, a repeated StringStringEntryProto of key and value.
 _METADATA_FIELD, _KEY_FIELD, _VALUE_FIELD = 14, 1, 2
+# Where a message of a kind holds messages of other kinds: field numbers of ModelProto, GraphProto,
+# NodeProto, AttributeProto, SparseTensorProto and FunctionProto.
+_WITHIN = {
+    "model": {7: "graph", 25: "function"},
+    "graph": {1: "node", 5: "tensor", 15: "sparse"},
+    "function": {7: "node", 11: "attribute"},
+    "node": {5: "attribute"},
+    "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
+    "sparse": {1: "tensor", 2: "tensor"},
+}
+# TensorProto.external_data, entries of key and value as in the metadata.
+_EXTERNAL_FIELD, _LOCATION = 13, "location"
 _VARINT, _FIXED64, _DELIMITED, _FIXED32 = 0, 1, 2, 5
 _FIXED_SIZES = {_FIXED64: 8, _FIXED32: 4}
 
@@ -49,9 +62,38 @@ def read_metadata(model: bytes) -> dict[str, str]:
     entries = {}
     for number, _, content in _fields(memoryview(model)):
         if number == _METADATA_FIELD:
-            parts = {key: bytes(text).decode() for key, _, text in _fields(content)}
-            entries[parts.get(_KEY_FIELD, "")] = parts.get(_VALUE_FIELD, "")
+            key, value = _entry(content)
+            entries[key] = value
     return entries
+
+
+def external_files(model: bytes) -> list[str]:
+    """Files outside the model that its tensors are read from, as the model names them.
+
+    Args:
+        model: the bytes of the .onnx file.
+
+    Raises:
+        ValueError: the bytes are not a sequence of whole protobuf fields.
+    """
+    return sorted(set(_locations(memoryview(model), "model")))
+
+
+def _locations(message: memoryview, kind: str) -> Iterator[str]:
+    for number, _, content in _fields(message):
+        if kind == "tensor":
+            if number == _EXTERNAL_FIELD:
+                key, value = _entry(content)
+                if key == _LOCATION:
+                    yield value
+        elif number in _WITHIN[kind]:
+            yield from _locations(content, _WITHIN[kind][number])
+
+
+def _entry(content: memoryview) -> tuple[str, str]:
+    """Key and value of a StringStringEntryProto."""
+    parts = {key: bytes(text).decode() for key, _, text in _fields(content)}
+    return parts.get(_KEY_FIELD, ""), parts.get(_VALUE_FIELD, "")
 
 
 def _fields(view: memoryview) -> Iterator[tuple[int, memoryview, memoryview]]:

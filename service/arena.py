@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import Exhausted
+from service.tensors import Array
 
-Float32 = NDArray[np.float32]
 _RETRY_SECONDS = 1.0
 
 
@@ -30,7 +30,7 @@ class Arena:
         rows: (capacity, state size); a row is written by its stream's ticks alone.
     """
 
-    def __init__(self, capacity: int, initial: Float32) -> None:
+    def __init__(self, capacity: int, initial: Array) -> None:
         """Allocates all rows.
 
         Args:
@@ -38,7 +38,7 @@ class Arena:
             initial: first state of every stream, (state size,).
         """
         self._initial = initial
-        self.rows: Float32 = np.tile(initial, (capacity, 1))
+        self.rows: Array = np.tile(initial, (capacity, 1))
         self._generations = [0] * capacity
         # Taken from the end: the lowest free row first, so that a small load stays in cache.
         self._free = list(range(capacity - 1, -1, -1))
@@ -79,11 +79,11 @@ class Arena:
         self._free.append(slot.row)
         return True
 
-    def gather(self, slots: NDArray[np.intp], out: Float32) -> None:
+    def gather(self, slots: NDArray[np.intp], out: Array) -> None:
         """Copies the rows of `slots`, (batch,), into `out`, (batch, state size)."""
         # mode="clip" skips a bounds check that acquire has made true.
         np.take(self.rows, slots, axis=0, out=out, mode="clip")
 
-    def scatter(self, slots: NDArray[np.intp], states: Float32) -> None:
+    def scatter(self, slots: NDArray[np.intp], states: Array) -> None:
         """Copies `states`, (batch, state size), into the rows of `slots`, (batch,)."""
         self.rows[slots] = states

@@ -1,8 +1,9 @@
-"""A model file with the manifest that it carries, checked as far as the file alone allows.
+"""A model file with what is declared of it, checked as far as the files alone allow.
 
-Owns reading: the digest is recomputed, the manifest parsed, its packed numbers unpacked. Whether
-the manifest matches the graph is the engine's to say, whether the numbers come out right the
-self-test's. Knows nothing of ONNX Runtime.
+Owns reading: the digest is recomputed, our manifest parsed and its packed numbers unpacked; a model
+by others comes with a config.pbtxt, or declares nothing. Whether the declaration matches the graph
+is the engine's to say, whether the numbers come out right the self-test's. Knows nothing of ONNX
+Runtime.
 """
 
 import math
@@ -14,46 +15,18 @@ import numpy as np
 from google.protobuf import json_format
 from numpy.typing import DTypeLike, NDArray
 
-from protos.content import MANIFEST_KEY, content_digest, read_metadata
+from protos.content import MANIFEST_KEY, content_digest, external_files, read_metadata
+from protos.inference.model_config_pb2 import ModelConfig
 from protos.plausible import check_plausible
 from protos.statewise.v1.manifest_pb2 import GoldenVectors, Manifest, Output
 from protos.statewise.v1.manifest_pb2 import State as StateDeclaration
+from service import config
 from service.errors import ArtifactError
+from service.tensors import Signature, State, Tensor
 
 _FORMAT_VERSION = 1
 _EXPORT_AGAIN = "export the model again"
-
-
-@dataclass(frozen=True)
-class Port:
-    """A streaming tensor of the graph, float32 [batch, channels]."""
-
-    tensor: str
-    channels: tuple[str, ...]
-
-    @property
-    def width(self) -> int:
-        """Numbers a step."""
-        return len(self.channels)
-
-
-@dataclass(frozen=True)
-class State:
-    """The state that a step takes and gives, float32 [batch, size].
-
-    Attributes:
-        input_tensor, output_tensor: its names on both sides of the graph.
-        initial: first value of every stream, (size,).
-    """
-
-    input_tensor: str
-    output_tensor: str
-    initial: NDArray[np.float32]
-
-    @property
-    def size(self) -> int:
-        """Numbers a stream has to remember."""
-        return int(self.initial.size)
+_FLOAT32 = np.dtype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -77,56 +50,87 @@ class Golden:
 
 @dataclass(frozen=True)
 class Artifact:
-    """A model and what it says about itself.
+    """A model and what is said about it.
 
     Attributes:
         model: the bytes of the ONNX file.
+        digest: "sha256:<hex>" of its content.
+        features, outputs: names of the numbers of a step; () where nobody named them.
         classes: whether the outputs are probabilities of classes that exclude each other.
         steps_per_second: 0 where steps are not tied to time.
+        signature: what our manifest declares; None for a model by others.
+        config: its config.pbtxt; None where there is none.
+        golden: the proof that it carries; None for a model by others.
+        external: whether it has weights in files beside it.
     """
 
     path: Path
     model: bytes
     name: str
     digest: str
-    input: Port
-    output: Port
-    state: State
-    classes: bool
-    steps_per_second: float
-    golden: Golden
+    features: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+    classes: bool = False
+    steps_per_second: float = 0.0
+    signature: Signature | None = None
+    config: ModelConfig | None = None
+    golden: Golden | None = None
+    external: bool = False
 
 
 def load(path: Path) -> Artifact:
-    """Reads a model file.
+    """Reads a model file, and the config.pbtxt of its model's folder.
 
     Raises:
-        ArtifactError: the file is missing, truncated, foreign or at odds with itself.
+        ArtifactError: a file is missing, truncated, foreign or at odds with itself.
     """
     try:
         model = path.read_bytes()
     except OSError as error:
         raise ArtifactError(f"{path}: can't be read: {error.strerror}") from None
-    manifest = _manifest(path, model)
-    try:
-        return _artifact(path, model, manifest)
-    except ValueError as error:
-        raise ArtifactError(f"{path}: manifest: {error}; {_EXPORT_AGAIN}") from None
-
-
-def _manifest(path: Path, model: bytes) -> Manifest:
     try:
         text = read_metadata(model).get(MANIFEST_KEY)
         digest = content_digest(model)
+        external = external_files(model)
     except ValueError as error:
         raise ArtifactError(
             f"{path}: not a whole ONNX file ({error}); copy or {_EXPORT_AGAIN}"
         ) from None
+    declared = config.read(path.parent.parent)
     if text is None:
-        raise ArtifactError(
-            f"{path}: has no manifest ({MANIFEST_KEY!r} in its metadata); make it with "
-            "`python -m export`"
+        _check_external(path, external)
+        return Artifact(
+            path=path,
+            model=model,
+            name=path.absolute().parent.parent.name,
+            digest=digest,
+            config=declared,
+            external=bool(external),
         )
+    manifest = _manifest(path, text, digest)
+    try:
+        return _artifact(path, model, manifest, declared)
+    except ValueError as error:
+        raise ArtifactError(f"{path}: manifest: {error}; {_EXPORT_AGAIN}") from None
+
+
+def _check_external(path: Path, locations: list[str]) -> None:
+    """Weights may lie beside the model, never anywhere else on this machine."""
+    folder = path.parent.resolve()
+    for location in locations:
+        file = folder / location
+        if not file.resolve().is_relative_to(folder):
+            raise ArtifactError(
+                f"{path}: has weights in {location!r}, outside its folder; it is not served: save "
+                "the model with its weights inside, or beside it"
+            )
+        if not file.is_file():
+            raise ArtifactError(
+                f"{path}: has weights in {location!r}, which is not there; copy it beside the model"
+            )
+
+
+def _manifest(path: Path, text: str, digest: str) -> Manifest:
     try:
         manifest = json_format.Parse(text, Manifest(), ignore_unknown_fields=True)
     except json_format.ParseError as error:
@@ -147,7 +151,9 @@ def _manifest(path: Path, model: bytes) -> Manifest:
     return manifest
 
 
-def _artifact(path: Path, model: bytes, manifest: Manifest) -> Artifact:
+def _artifact(
+    path: Path, model: bytes, manifest: Manifest, declared: ModelConfig | None
+) -> Artifact:
     """Raises ValueError that names the manifest's field where it is at odds with itself."""
     check_plausible(manifest)
     if len(manifest.states) != 1:
@@ -160,12 +166,17 @@ def _artifact(path: Path, model: bytes, manifest: Manifest) -> Artifact:
         model=model,
         name=manifest.name,
         digest=manifest.content_digest,
-        input=Port(manifest.input.tensor, features),
-        output=Port(manifest.output.tensor, outputs),
-        state=state,
+        features=features,
+        outputs=outputs,
         classes=manifest.output.activation == Output.ACTIVATION_SOFTMAX,
         steps_per_second=manifest.steps_per_second,
-        golden=_golden(manifest.golden, len(features), len(outputs), state.size),
+        signature=Signature(
+            inputs=(Tensor(manifest.input.tensor, _FLOAT32, (len(features),)),),
+            outputs=(Tensor(manifest.output.tensor, _FLOAT32, (len(outputs),)),),
+            states=(state,),
+        ),
+        config=declared,
+        golden=_golden(manifest.golden, len(features), len(outputs), state.tensor.size),
     )
 
 
@@ -176,13 +187,12 @@ def _state(state: StateDeclaration) -> State:
             f"state {state.input_tensor!r} has shape {list(shape)}, batch_axis {state.batch_axis}, "
             f"dtype {state.dtype!r}; one float32 row a stream, batch first, is served"
         )
-    size = shape[0]
     initial = (
-        _unpack("states.initial_value", state.initial_value, "<f4", (size,))
+        _unpack("states.initial_value", state.initial_value, "<f4", shape)
         if state.initial_value
-        else np.zeros(size, np.float32)
+        else np.zeros(shape, np.float32)
     )
-    return State(state.input_tensor, state.output_tensor, initial)
+    return State(Tensor(state.input_tensor, _FLOAT32, shape), state.output_tensor, initial)
 
 
 def _golden(golden: GoldenVectors, features: int, outputs: int, state: int) -> Golden:

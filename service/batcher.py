@@ -1,55 +1,108 @@
 """The tick: every stream that has a step ready advances by one step, all in one call.
 
-Owns the queue of chunks and the rhythm of calls. A tick starts as soon as anything is ready;
-whatever arrives meanwhile is the next batch. A chunk of many steps takes one step a tick beside
-everybody else's, and goes to the end of the queue after each, so that it holds nobody up. Knows
-nothing of stream ids, sequence numbers or transports.
+Owns the queue of chunks and the rhythm of calls. Batches come in and go out: `put` takes a list of
+ready chunks, and each tick hands the list of those that it finished to `deliver`, so that a front
+end can read and write many at a time. `submit` is the same for one chunk, with a future. A tick
+starts as soon as anything is ready; whatever arrives meanwhile is the next batch. A chunk of many
+steps takes one step a tick beside everybody else's, and goes to the end of the queue after each, so
+that it holds nobody up. Knows nothing of stream ids, sequence numbers or transports.
 """
 
 import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 
 import numpy as np
-from numpy.typing import NDArray
 
-from service.arena import Arena, Float32, Slot
+from service.arena import Arena, Slot
 from service.engine import StepEngine
 from service.errors import ModelFault, ServiceError, stopping
 from service.metrics import ModelMetrics
+from service.statistics import Statistics
+from service.tensors import Array, Layout
 
 _log = logging.getLogger(__name__)
+_now = time.perf_counter_ns
 
 
-class _Job:
-    """A chunk on its way: its inputs, (steps, features), and the outputs so far."""
+class Ready:
+    """A chunk that is ready for its steps.
 
-    __slots__ = ("future", "inputs", "outputs", "slot", "steps")
+    Attributes:
+        slot: row of its stream in the arena.
+        inputs: packed rows, (steps, input width), at least one step, finite.
+        outputs: the rows so far; all of them when it is delivered without an error.
+        error: why it came to nothing.
+        dropped: set by whoever put it, where nobody waits for it any more.
+        future: of a chunk that was submitted by itself.
+        then: is told when it is delivered, where somebody wants to know of it alone.
+    """
 
-    def __init__(self, slot: int, inputs: Float32, future: "asyncio.Future[Float32]") -> None:
+    __slots__ = (
+        "dropped",
+        "error",
+        "future",
+        "inputs",
+        "outputs",
+        "queued",
+        "slot",
+        "steps",
+        "then",
+    )
+
+    def __init__(
+        self, slot: int, inputs: Array, then: "Callable[[Ready], None] | None" = None
+    ) -> None:
         self.slot = slot
         self.inputs = inputs
         self.steps = len(inputs)
-        self.outputs: list[Float32] = []
-        self.future = future
+        self.outputs: list[Array] = []
+        self.error: ServiceError | None = None
+        self.dropped = False
+        self.queued = _now()
+        self.future: asyncio.Future[Array] | None = None
+        self.then = then
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether steps that were not taken yet need not be taken."""
+        return self.dropped or (self.future is not None and self.future.done())
+
+    def joined(self) -> Array:
+        """All outputs, (steps, output width)."""
+        return self.outputs[0][np.newaxis] if len(self.outputs) == 1 else np.stack(self.outputs)
+
+
+def settle(done: Sequence[Ready]) -> None:
+    """Tells each chunk's own listener; one that fails is no other's affair."""
+    for ready in done:
+        if ready.then is not None and not ready.dropped:
+            try:
+                ready.then(ready)
+            except Exception:
+                _log.exception("an answer could not be handed on")
 
 
 class _Tick:
-    """One batch on its way through the engine."""
+    """One batch on its way through the engine, and when it reached each part of it."""
 
-    __slots__ = ("batch", "slots", "started")
+    __slots__ = ("batch", "computed", "gathered", "slots", "started")
 
-    def __init__(self, batch: list[_Job], started: float) -> None:
+    def __init__(self, batch: list[Ready], started: int) -> None:
         self.batch = batch
-        self.slots = np.array([job.slot for job in batch], np.intp)
-        self.started = started
+        self.slots = np.array([ready.slot for ready in batch], np.intp)
+        self.started = self.gathered = self.computed = started
 
 
 class Batcher:
-    """Advances the streams of one model, on the event loop that submits to it."""
+    """Advances the streams of one model, on the event loop that submits to it.
+
+    Attributes:
+        statistics: what it has done so far.
+    """
 
     def __init__(
         self,
@@ -57,6 +110,9 @@ class Batcher:
         arena: Arena,
         metrics: ModelMetrics,
         executor: Executor | None = None,
+        *,
+        layouts: tuple[Layout, Layout] | None = None,
+        deliver: Callable[[Sequence[Ready]], None] = settle,
     ) -> None:
         """Takes an idle engine.
 
@@ -66,37 +122,63 @@ class Batcher:
             metrics: counts ticks.
             executor: runs the engine's calls, for a model too slow for the event loop; None runs
                 them inline.
+            layouts: of outputs and states, which say where their numbers are; None where all are.
+            deliver: takes the chunks that a tick finished, or that came to nothing.
         """
         self._engine = engine
         self._arena = arena
         self._metrics = metrics
         self._executor = executor
-        self._ready: deque[_Job] = deque()
+        self._layouts = layouts
+        self._deliver = deliver
+        self._ready: deque[Ready] = deque()
         self._flying = False
         self._retired: list[Slot] = []
         self._scheduled = False
         self._closed = False
+        self.statistics = Statistics()
 
-    def submit(self, slot: Slot, inputs: Float32) -> "asyncio.Future[Float32]":
-        """Queues a chunk.
+    @property
+    def max_batch(self) -> int:
+        """Streams of one call at most."""
+        return self._engine.max_batch
 
-        A slot may have one chunk at a time here. Cancelling the future takes the chunk back: steps
-        that were not taken yet are not taken.
+    def put(self, batch: Sequence[Ready]) -> None:
+        """Queues chunks; each is delivered in its time.
+
+        A slot may have one chunk at a time here.
+        """
+        if self._closed:
+            self._fail(batch, stopping())
+            return
+        self._ready.extend(batch)
+        self._schedule(asyncio.get_running_loop())
+
+    def submit(self, slot: Slot, inputs: Array) -> "asyncio.Future[Array]":
+        """Queues one chunk of a batcher that settles futures.
+
+        Cancelling the future takes the chunk back: steps that were not taken yet are not taken.
 
         Args:
             slot: the stream's row in the arena.
-            inputs: (steps, features), at least one step, finite.
+            inputs: packed rows, (steps, input width), at least one step, finite.
 
         Returns:
-            The outputs to come, (steps, outputs); or ModelFault, or Unavailable after close.
+            The outputs to come, (steps, output width); or ModelFault, or Unavailable after close.
         """
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Float32] = loop.create_future()
-        if self._closed:
-            future.set_exception(stopping())
-            return future
-        self._ready.append(_Job(slot.row, inputs, future))
-        self._schedule(loop)
+        future: asyncio.Future[Array] = asyncio.get_running_loop().create_future()
+
+        def resolve(ready: Ready) -> None:
+            if future.done():
+                return
+            if ready.error is None:
+                future.set_result(ready.joined())
+            else:
+                future.set_exception(ready.error)
+
+        ready = Ready(slot.row, inputs, resolve)
+        ready.future = future
+        self.put((ready,))
         return future
 
     def retire(self, slot: Slot) -> None:
@@ -109,9 +191,9 @@ class Batcher:
     def close(self) -> None:
         """Settles everything that is queued with Unavailable; a call under way still lands."""
         self._closed = True
-        for job in self._ready:
-            _fail(job, stopping())
+        waiting = list(self._ready)
         self._ready.clear()
+        self._fail(waiting, stopping())
 
     def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._scheduled or self._flying or not self._ready:
@@ -122,7 +204,7 @@ class Batcher:
 
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
         self._scheduled = False
-        tick = _Tick(self._take(), time.perf_counter())
+        tick = _Tick(self._take(), _now())
         if not tick.batch:
             return
         failure = _outcome(self._gather, tick)
@@ -133,65 +215,90 @@ class Batcher:
         else:
             self._land(tick, failure or _outcome(self._compute, tick))
 
-    def _take(self) -> list[_Job]:
+    def _take(self) -> list[Ready]:
         """The next batch: the longest waiting first, without those that were cancelled."""
-        batch: list[_Job] = []
+        batch: list[Ready] = []
         while self._ready and len(batch) < self._engine.max_batch:
-            job = self._ready.popleft()
-            if not job.future.done():
-                batch.append(job)
+            ready = self._ready.popleft()
+            if not ready.abandoned:
+                batch.append(ready)
         return batch
 
     def _gather(self, tick: _Tick) -> None:
         rows = len(tick.batch)
-        steps = [job.inputs[len(job.outputs)] for job in tick.batch]
+        steps = [ready.inputs[len(ready.outputs)] for ready in tick.batch]
         np.concatenate(steps, out=self._engine.inputs[:rows].reshape(-1))
         self._arena.gather(tick.slots, self._engine.states[:rows])
+        tick.gathered = _now()
 
     def _compute(self, tick: _Tick) -> None:
         self._engine.step(len(tick.batch))
+        tick.computed = _now()
 
     def _land(self, tick: _Tick, failure: ServiceError | None) -> None:
-        """Settles a tick, gives back what was retired meanwhile, and goes on with what waits."""
-        self._flying = False
+        """Settles a batch; whatever goes wrong is its own affair, and the next tick follows."""
         failure = failure or _outcome(self._scatter, tick)
         if failure is not None:
-            for job in tick.batch:
-                _fail(job, failure)
-        self._metrics.tick_seconds.observe(time.perf_counter() - tick.started)
-        self._metrics.tick_rows.observe(len(tick.batch))
+            self._fail(tick.batch, failure)
+        self._flying = False
         for slot in self._retired:
             self._arena.release(slot)
         self._retired.clear()
+        self._count(tick)
         self._schedule(asyncio.get_running_loop())
 
     def _scatter(self, tick: _Tick) -> None:
-        """Writes the states back and hands out the outputs."""
         rows = len(tick.batch)
-        # The engine's buffers are written again by the next tick; the callers keep this copy.
+        # A copy: the engine's buffer is the next tick's as well.
         outputs = self._engine.outputs[:rows].copy()
         states = self._engine.next_states[:rows]
         self._arena.scatter(tick.slots, states)
-        self._deliver(tick.batch, outputs, _finite_rows(outputs, states))
-
-    def _deliver(
-        self, batch: list[_Job], outputs: Float32, finite: NDArray[np.bool_] | None
-    ) -> None:
-        for row, job in enumerate(batch):
+        finite = self._finite(outputs, states)
+        done = []
+        for row, ready in enumerate(tick.batch):
             if finite is not None and not finite[row]:
-                _fail(job, _not_a_number())
-                continue
-            job.outputs.append(outputs[row])
-            if len(job.outputs) < job.steps:
-                self._requeue(job)
-            elif not job.future.done():
-                job.future.set_result(_joined(job.outputs))
+                ready.error = _not_a_number()
+            else:
+                ready.outputs.append(outputs[row])
+                if len(ready.outputs) < ready.steps:
+                    if not self._closed:
+                        self._ready.append(ready)
+                        continue
+                    ready.error = stopping()
+            done.append(ready)
+        self._deliver(done)
 
-    def _requeue(self, job: _Job) -> None:
-        if self._closed:
-            _fail(job, stopping())
-        else:
-            self._ready.append(job)
+    def _finite(self, outputs: Array, states: Array) -> Array | None:
+        """Which rows are numbers throughout, (batch,); None where all are."""
+        if self._layouts is None:
+            if np.isfinite(outputs).all() and np.isfinite(states).all():
+                return None
+            return np.logical_and(np.isfinite(outputs).all(axis=1), np.isfinite(states).all(axis=1))
+        good, kept = self._layouts[0].finite(outputs), self._layouts[1].finite(states)
+        if good is None or kept is None:
+            return kept if good is None else good
+        return good & kept
+
+    def _fail(self, batch: Sequence[Ready], error: ServiceError) -> None:
+        for ready in batch:
+            ready.error = ready.error or error
+        self.statistics.failed += len(batch)
+        self.statistics.failed_ns += sum(_now() - ready.queued for ready in batch)
+        self._deliver(batch)
+
+    def _count(self, tick: _Tick) -> None:
+        ended, rows = _now(), len(tick.batch)
+        self._metrics.tick_rows.observe(rows)
+        self._metrics.tick_seconds.observe((ended - tick.started) * 1e-9)
+        # A chunk has waited once, before its first step.
+        waited = sum(tick.started - one.queued for one in tick.batch if len(one.outputs) == 1)
+        self.statistics.tick(
+            rows,
+            waited,
+            tick.gathered - tick.started,
+            tick.computed - tick.gathered,
+            ended - tick.computed,
+        )
 
 
 def _outcome(act: Callable[[_Tick], None], tick: _Tick) -> ServiceError | None:
@@ -204,22 +311,6 @@ def _outcome(act: Callable[[_Tick], None], tick: _Tick) -> ServiceError | None:
         _log.exception("a tick of %d rows failed", len(tick.batch))
         return ModelFault("a step failed; see the server's log", reason="TICK_FAILED")
     return None
-
-
-def _finite_rows(outputs: Float32, states: Float32) -> NDArray[np.bool_] | None:
-    """Which rows are numbers throughout, (batch,); None where all are."""
-    if np.isfinite(outputs).all() and np.isfinite(states).all():
-        return None
-    return np.logical_and(np.isfinite(outputs).all(axis=1), np.isfinite(states).all(axis=1))
-
-
-def _joined(outputs: list[Float32]) -> Float32:
-    return outputs[0][np.newaxis] if len(outputs) == 1 else np.stack(outputs)
-
-
-def _fail(job: _Job, error: ServiceError) -> None:
-    if not job.future.done():
-        job.future.set_exception(error)
 
 
 def _not_a_number() -> ModelFault:

@@ -7,9 +7,11 @@ field, the value and the remedy. Knows nothing of streams.
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from service.arena import Float32
 from service.errors import InvalidArgument
+
+Float32 = NDArray[np.float32]
 
 _FLOAT32 = np.dtype("<f4")
 

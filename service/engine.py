@@ -1,33 +1,23 @@
 """One step of many streams in one call of ONNX Runtime.
 
-Owns the session, the buffers that it reads and writes, and one binding a batch size, made once and
-used again. The only module that imports onnxruntime. Knows nothing of streams or time: who stands
-in which row is the batcher's affair.
+Owns the buffers that a session reads and writes, and one binding a batch size, made once and used
+again. Knows nothing of streams or time: who stands in which row is the batcher's affair.
 """
 
-import contextlib
 import logging
-import os
-import re
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
-
-# Where it is not told otherwise before its import, ONNX Runtime keeps a record of its use on disk
-# and may send it to its makers.
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-import onnxruntime
 
 from service.artifact import Artifact
-from service.errors import ArtifactError, ModelFault, ProviderError
+from service.errors import ModelFault
+from service.sessions import alias, open_session
 from service.settings import Provider
+from service.signing import signature_of
+from service.tensors import Array, Layout
 
 _log = logging.getLogger(__name__)
-_CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
-# TF32 keeps 10 bits of a float32's 23.
-_CUDA_OPTIONS = {"use_tf32": "0"}
-_FATAL_ONLY = 4
 
 
 class StepEngine(Protocol):
@@ -42,10 +32,10 @@ class StepEngine(Protocol):
     """
 
     max_batch: int
-    inputs: NDArray[np.float32]
-    states: NDArray[np.float32]
-    outputs: NDArray[np.float32]
-    next_states: NDArray[np.float32]
+    inputs: Array
+    states: Array
+    outputs: Array
+    next_states: Array
 
     def step(self, rows: int) -> None:
         """Advances the first `rows` rows from inputs and states to outputs and next_states."""
@@ -56,10 +46,10 @@ class Engine:
 
     Attributes:
         provider: the execution provider that really computes, "cpu" or "cuda".
-        inputs: (max_batch, features), written before a step.
-        states: (max_batch, state size), written before a step.
-        outputs: (max_batch, outputs), read after a step.
-        next_states: (max_batch, state size), read after a step.
+        signature: what a step takes and gives.
+        max_batch: rows of a call; 1 for a model that computes one stream at a time.
+        inputs, states, outputs, next_states: packed rows, (max_batch, width) of the layouts of the
+            signature; the first two are written before a step, the others read after it.
     """
 
     def __init__(self, artifact: Artifact, *, provider: Provider, max_batch: int) -> None:
@@ -71,19 +61,31 @@ class Engine:
             max_batch: largest number of rows of a step.
 
         Raises:
-            ArtifactError: ONNX Runtime refuses the model, or its graph is not its manifest's.
+            ArtifactError: ONNX Runtime refuses the model, or its graph is not what is declared.
             ProviderError: "cuda" was asked for and another provider would compute.
         """
         self.artifact = artifact
-        self.max_batch = max_batch
-        self._session, self.provider = _open(artifact, provider)
-        _check_graph(artifact, self._session)
-        self.inputs = np.zeros((max_batch, artifact.input.width), np.float32)
-        self.states = np.zeros((max_batch, artifact.state.size), np.float32)
-        self.outputs = np.zeros((max_batch, artifact.output.width), np.float32)
-        self.next_states = np.zeros((max_batch, artifact.state.size), np.float32)
-        self._bindings: list[Any] = [None] * (max_batch + 1)
+        self._session, self.provider = open_session(artifact, provider)
+        self.signature = signature_of(artifact, self._session)
+        self.max_batch = max_batch if self.signature.batched else 1
+        if artifact.config is not None and artifact.config.max_batch_size > 0:
+            self.max_batch = min(self.max_batch, artifact.config.max_batch_size)
+        signature = self.signature
+        self._sides = [
+            _Side(signature.input_layout(), self.max_batch),
+            _Side(signature.state_layout(), self.max_batch),
+            _Side(signature.output_layout(), self.max_batch),
+            _Side(signature.state_layout(), self.max_batch),
+        ]
+        self.inputs, self.states, self.outputs, self.next_states = (
+            side.rows for side in self._sides
+        )
+        self._bindings: list[_Binding | None] = [None] * (self.max_batch + 1)
         self._run = self._session.run_with_iobinding
+
+    def one_at_a_time(self) -> None:
+        """From now on a call has one row."""
+        self.max_batch = 1
 
     def step(self, rows: int) -> None:
         """Advances the first `rows` rows by one step, from inputs and states to the other two.
@@ -93,7 +95,11 @@ class Engine:
         """
         binding = self._bindings[rows] or self._bind(rows)
         try:
-            self._run(binding)
+            for row_of_graph, row_of_stream in binding.before:
+                np.copyto(row_of_graph, row_of_stream)
+            self._run(binding.session)
+            for row_of_stream, row_of_graph in binding.after:
+                np.copyto(row_of_stream, row_of_graph)
         except Exception as error:
             # ONNX Runtime's exceptions share no base class of their own.
             _log.exception("the model %s failed on %d rows", self.artifact.name, rows)
@@ -102,100 +108,71 @@ class Engine:
                 reason="MODEL_FAILED",
             ) from error
 
-    def _bind(self, rows: int) -> Any:
+    def _bind(self, rows: int) -> "_Binding":
         """Binds the first `rows` rows of the buffers; the values alias the arrays' memory."""
-        artifact = self.artifact
-        binding = self._session.io_binding()
-        for tensor, array in (
-            (artifact.input.tensor, self.inputs),
-            (artifact.state.input_tensor, self.states),
-        ):
-            binding.bind_ortvalue_input(tensor, _alias(array, rows))
-        for tensor, array in (
-            (artifact.output.tensor, self.outputs),
-            (artifact.state.output_tensor, self.next_states),
-        ):
-            binding.bind_ortvalue_output(tensor, _alias(array, rows))
+        signature, session = self.signature, self._session.io_binding()
+        inputs, states, outputs, next_states = self._sides
+        before: list[_Copy] = []
+        after: list[_Copy] = []
+        for side in (inputs, states):
+            for tensor, (graph, stream) in zip(side.layout.tensors, side.pairs(rows), strict=True):
+                session.bind_ortvalue_input(tensor.name, alias(graph))
+                if stream is not None:
+                    before.append((graph, stream))
+        answers = [tensor.name for tensor in signature.outputs]
+        after_states = [state.output for state in signature.states]
+        for side, names in ((outputs, answers), (next_states, after_states)):
+            for name, (graph, stream) in zip(names, side.pairs(rows), strict=True):
+                session.bind_ortvalue_output(name, alias(graph))
+                if stream is not None:
+                    after.append((stream, graph))
+        for name, values in signature.constants.items():
+            session.bind_ortvalue_input(name, alias(values))
+        binding = _Binding(session, before, after)
         self._bindings[rows] = binding
         return binding
 
 
-def _alias(array: NDArray[np.float32], rows: int) -> Any:
-    return onnxruntime.OrtValue.ortvalue_from_numpy(array[:rows])
+# Where a tensor's rows go, and where they come from.
+_Copy = tuple[Array, Array]
 
 
-def _open(artifact: Artifact, provider: Provider) -> tuple[Any, str]:
-    # What ONNX Runtime would print of its own, the errors below say in one line.
-    onnxruntime.set_default_logger_severity(_FATAL_ONLY)
-    if provider == "cpu":
-        return _session(artifact, [_CPU]), "cpu"
-    missing = _missing_cuda()
-    session = None if missing else _session(artifact, [(_CUDA, _CUDA_OPTIONS), _CPU])
-    if session is not None and session.get_providers()[0] == _CUDA:
-        return session, "cuda"
-    reason = missing or "ONNX Runtime fell back to the CPU: no usable GPU, driver or CUDA libraries"
-    if provider == "cuda":
-        raise ProviderError(
-            f"provider cuda: {reason}; install '.[service,cuda]' on a machine with an NVIDIA GPU, "
-            "or take --provider cpu"
-        )
-    _log.info("provider auto: cpu, since %s", reason)
-    return _session(artifact, [_CPU]), "cpu"
+class _Binding:
+    """A binding of one batch size, and the copies that it needs around its call."""
+
+    __slots__ = ("after", "before", "session")
+
+    def __init__(self, session: Any, before: Sequence[_Copy], after: Sequence[_Copy]) -> None:
+        self.session = session
+        self.before = before
+        self.after = after
 
 
-def _missing_cuda() -> str:
-    """Why CUDA can't be tried; empty where it can."""
-    if _CUDA not in onnxruntime.get_available_providers():
-        return "this build of ONNX Runtime has no CUDA provider"
-    # Finds CUDA and cuDNN in their Python packages; where they are missing, it prints and goes on.
-    with contextlib.redirect_stdout(None):
-        onnxruntime.preload_dlls()
-    return ""
+class _Side:
+    """One of the four buffers: packed rows, and arrays in the graph's shape where these differ."""
 
+    def __init__(self, layout: Layout, max_batch: int) -> None:
+        self.layout = layout
+        self.rows = layout.rows(max_batch)
+        whole = layout.whole
+        self._flat = [
+            None if whole else np.zeros(tensor.size * max_batch, tensor.dtype)
+            for tensor in layout.tensors
+        ]
 
-def _session(artifact: Artifact, providers: list[Any]) -> Any:
-    options = onnxruntime.SessionOptions()
-    # A core a worker: a second thread in one call gains less than a second process.
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.log_severity_level = _FATAL_ONLY
-    # One denormal state slows the whole batch up to 96 times. It takes effect in the process's
-    # first session, for the thread that makes it and the threads that this one starts.
-    options.add_session_config_entry("session.set_denormal_as_zero", "1")
-    try:
-        return onnxruntime.InferenceSession(artifact.model, options, providers=providers)
-    except Exception as error:
-        # ONNX Runtime's exceptions share no base class of their own.
-        cause = re.sub(r"\s+", " ", str(error))
-        raise ArtifactError(f"{artifact.path}: ONNX Runtime refuses it: {cause}") from None
-
-
-def _check_graph(artifact: Artifact, session: Any) -> None:
-    """Compares every tensor that the manifest names with the graph's, and the reverse."""
-    state = artifact.state
-    declared = {
-        "inputs": {artifact.input.tensor: artifact.input.width, state.input_tensor: state.size},
-        "outputs": {artifact.output.tensor: artifact.output.width, state.output_tensor: state.size},
-    }
-    actual = {"inputs": session.get_inputs(), "outputs": session.get_outputs()}
-    for side, tensors in declared.items():
-        wanted = {(name, "tensor(float)", width) for name, width in tensors.items()}
-        found = {(node.name, node.type, _row_width(node.shape)) for node in actual[side]}
-        if wanted != found:
-            raise ArtifactError(
-                f"{artifact.path}: the manifest does not match its graph: {side} are "
-                f"{_describe(found)}, the manifest says {_describe(wanted)}; export the model again"
+    def pairs(self, rows: int) -> list[tuple[Array, Array | None]]:
+        """For each tensor the array to bind, and the packed rows to copy where it is another."""
+        found: list[tuple[Array, Array | None]] = []
+        for index, (tensor, flat) in enumerate(zip(self.layout.tensors, self._flat, strict=True)):
+            shape = tensor.of_rows(rows)
+            if flat is None:
+                found.append((self.rows[:rows].reshape(shape), None))
+                continue
+            packed = self.layout.view(self.rows[:rows], index)
+            ordered = (
+                packed[0]
+                if tensor.batch_axis is None
+                else np.moveaxis(packed, 0, tensor.batch_axis)
             )
-
-
-def _row_width(shape: list[Any]) -> object:
-    """Width of a [batch, width] tensor with a free batch; the shape itself of any other."""
-    free_batch = len(shape) == 2 and not isinstance(shape[0], int)
-    return shape[1] if free_batch else str(shape)
-
-
-def _describe(tensors: set[tuple[str, str, Any]]) -> str:
-    return ", ".join(
-        f"{name} {kind.removeprefix('tensor(').rstrip(')')}[batch, {width}]"
-        for name, kind, width in sorted(tensors, key=str)
-    )
+            found.append((flat[: tensor.size * rows].reshape(shape), ordered))
+        return found

@@ -10,7 +10,6 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 
 from service import artifact, selftest
 from service.arena import Arena
-from service.artifact import Artifact
 from service.batcher import Batcher
 from service.engine import Engine
 from service.errors import SettingsError
@@ -18,12 +17,12 @@ from service.metrics import Metrics
 from service.models import ServedModel
 from service.repository import Entry
 from service.settings import Settings
+from service.tensors import Signature
 
 _log = logging.getLogger(__name__)
 _TIMED_ROWS, _TIMED_REPEATS = 32, 15
 # What a message holds beside the numbers: a few varints and tags.
 _ENVELOPE_BYTES = 256
-_FLOAT32_BYTES = 4
 
 
 def load_model(entry: Entry, settings: Settings, metrics: Metrics) -> ServedModel:
@@ -38,12 +37,13 @@ def load_model(entry: Entry, settings: Settings, metrics: Metrics) -> ServedMode
     engine = Engine(loaded, provider=settings.provider, max_batch=settings.max_batch)
     proof = selftest.replay(engine)
     _log.info(
-        "model %s/%d on %s: self-test off by %.2g of %.2g allowed; content %s, fingerprint %s",
-        *(entry.name, entry.version, engine.provider, proof.worst_error, proof.tolerance),
+        "model %s/%d on %s: %s; content %s, fingerprint %s",
+        *(entry.name, entry.version, engine.provider, proof.summary()),
         *(loaded.digest, proof.fingerprint),
     )
     executor = _executor(entry, engine, settings.inline_limit_ms)
-    arena = _arena(loaded, settings)
+    signature = engine.signature
+    arena = _arena(signature, settings)
     counters = metrics.model(entry.name, str(entry.version), lambda: arena.taken)
     metrics.proven(
         entry.name,
@@ -59,27 +59,36 @@ def load_model(entry: Entry, settings: Settings, metrics: Metrics) -> ServedMode
         artifact=loaded,
         self_test=proof,
         arena=arena,
-        batcher=Batcher(engine, arena, counters, executor),
+        batcher=Batcher(
+            engine,
+            arena,
+            counters,
+            executor,
+            layouts=(signature.output_layout(), signature.state_layout()),
+        ),
         metrics=counters,
-        max_chunk_steps=_max_chunk_steps(loaded, settings),
+        max_chunk_steps=_max_chunk_steps(signature, settings),
+        signature=signature,
+        provider=engine.provider,
     )
 
 
-def _arena(loaded: Artifact, settings: Settings) -> Arena:
+def _arena(signature: Signature, settings: Settings) -> Arena:
+    initial = signature.initial_row()
     try:
-        return Arena(settings.max_streams, loaded.state.initial)
+        return Arena(settings.max_streams, initial)
     except MemoryError:
-        gigabytes = settings.max_streams * loaded.state.initial.nbytes / 1e9
+        gigabytes = settings.max_streams * initial.nbytes / 1e9
         raise SettingsError(
             f"max_streams is {settings.max_streams}: their states take {gigabytes:.1f} GB, which "
             "this machine does not give; take fewer"
         ) from None
 
 
-def _max_chunk_steps(loaded: Artifact, settings: Settings) -> int:
+def _max_chunk_steps(signature: Signature, settings: Settings) -> int:
     """As many steps as settings allow and as fit in a message, asked or answered."""
-    width = max(loaded.input.width, loaded.output.width)
-    fitting = (settings.max_message_bytes - _ENVELOPE_BYTES) // (width * _FLOAT32_BYTES)
+    width = max(sum(one.nbytes for one in side) for side in (signature.inputs, signature.outputs))
+    fitting = (settings.max_message_bytes - _ENVELOPE_BYTES) // max(1, width)
     return max(1, min(settings.max_chunk_steps, fitting))
 
 

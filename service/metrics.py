@@ -61,6 +61,10 @@ class Metrics:
         self._refused_opens = counter(
             "statewise_refused_opens", "Streams that were not opened, by reason.", ("reason",)
         )
+        self._expired = counter("statewise_sequences_expired", "Sequences ended by the idle limit.")
+        self._restarted = counter(
+            "statewise_sequences_restarted", "Sequences begun anew while they were live."
+        )
         self._info = gauge(
             "statewise_model_info",
             "1 for each model served: which content, on which provider, with which bits.",
@@ -81,6 +85,14 @@ class Metrics:
             opened=self._opened.labels(model, version),
             refused=lambda reason: self._refused.labels(model, version, reason).inc(),
         )
+
+    def sequence_expired(self) -> None:
+        """Counts a sequence that was idle for too long."""
+        self._expired.inc()
+
+    def sequence_restarted(self) -> None:
+        """Counts a START on an id that was live."""
+        self._restarted.inc()
 
     def refused_open(self, reason: str) -> None:
         """Counts a stream that was not opened."""

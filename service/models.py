@@ -5,6 +5,7 @@ Owns the look-up. Knows nothing of files and streams.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 from service.arena import Arena
 from service.artifact import Artifact
@@ -12,6 +13,7 @@ from service.batcher import Batcher
 from service.errors import NotFound, shorten
 from service.metrics import ModelMetrics
 from service.selftest import SelfTest
+from service.tensors import Layout, Signature
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,18 @@ class ServedModel:
     batcher: Batcher
     metrics: ModelMetrics
     max_chunk_steps: int
+    signature: Signature
+    provider: str = "cpu"
+
+    @cached_property
+    def input_layout(self) -> Layout:
+        """How a step's inputs and controls stand in a row."""
+        return self.signature.input_layout()
+
+    @cached_property
+    def output_layout(self) -> Layout:
+        """How a step's outputs stand in a row."""
+        return self.signature.output_layout()
 
 
 class Models:
@@ -39,11 +53,31 @@ class Models:
         """Takes models of any order."""
         self._models: dict[str, dict[int, ServedModel]] = {}
         for model in models:
-            self._models.setdefault(model.name, {})[model.version] = model
+            self.add(model)
+
+    def add(self, model: ServedModel) -> ServedModel | None:
+        """Serves a version from now on; returns the one that it takes the place of."""
+        versions = self._models.setdefault(model.name, {})
+        before = versions.get(model.version)
+        versions[model.version] = model
+        return before
+
+    def remove(self, model: ServedModel) -> None:
+        """Opens no stream with this version any more."""
+        versions = self._models.get(model.name, {})
+        if versions.get(model.version) is model:
+            del versions[model.version]
+        if not versions:
+            self._models.pop(model.name, None)
+
+    def versions(self, name: str) -> list[ServedModel]:
+        """The versions of a model that are ready, the newest last; none where it has none."""
+        versions = self._models.get(name, {})
+        return [versions[number] for number in sorted(versions)]
 
     def __iter__(self) -> Iterator[ServedModel]:
         """Every version of every model."""
-        return (model for versions in self._models.values() for model in versions.values())
+        return iter([model for versions in self._models.values() for model in versions.values()])
 
     def find(self, name: str, version: str = "") -> ServedModel:
         """A model by name, the newest version unless one is named.
@@ -53,7 +87,7 @@ class Models:
         """
         versions = self._models.get(name)
         if versions is None:
-            known = ", ".join(sorted(self._models))
+            known = ", ".join(sorted(self._models)) or "none"
             raise NotFound(
                 f"model is {shorten(name)!r}; this server has {known}",
                 reason="MODEL_NOT_FOUND",

@@ -30,6 +30,10 @@ class Settings:
         max_batch: rows of one call. Wider batches gain little and make one tick long.
         max_chunk_steps: steps one chunk may carry. Enough for a minute at 100 steps a second.
         max_id_length: characters of a stream id. Room for two UUIDs and a name.
+        sequence_idle_seconds: how long a sequence of the Open Inference Protocol may be silent
+            before it ends, where its config.pbtxt says nothing. A minute outlasts a reconnect.
+        unload_seconds: how long open streams may go on with a version that was unloaded.
+        watch_seconds: between two looks at the model repository for changes; 0 never looks.
         max_message_bytes: largest request. gRPC's own default, far above a sensor's chunk.
         inline_limit_ms: time of 32 rows above which the model runs on a thread, in milliseconds.
             A hand-over costs up to a switch interval (5 ms), a long tick holds up all messages.
@@ -46,6 +50,9 @@ class Settings:
     max_batch: int = 256
     max_chunk_steps: int = 8_192
     max_id_length: int = 128
+    sequence_idle_seconds: float = 60.0
+    unload_seconds: float = 60.0
+    watch_seconds: float = 0.0
     max_message_bytes: int = 4 * 1024 * 1024
     inline_limit_ms: float = 1.0
     drain_seconds: float = 25.0
@@ -58,6 +65,9 @@ class Settings:
         within("max_batch", self.max_batch, 1, 65_536)
         within("max_chunk_steps", self.max_chunk_steps, 1, 1_000_000)
         within("max_id_length", self.max_id_length, 1, 65_536)
+        within("sequence_idle_seconds", self.sequence_idle_seconds, 0.001, 1e9)
+        within("unload_seconds", self.unload_seconds, 0, 86_400)
+        within("watch_seconds", self.watch_seconds, 0, 86_400)
         within("max_message_bytes", self.max_message_bytes, 1_024, 2**31 - 1)
         within("inline_limit_ms", self.inline_limit_ms, 0, 1_000)
         within("drain_seconds", self.drain_seconds, 0, 86_400)

@@ -7,13 +7,24 @@ batch is made in the batcher.
 import asyncio
 import contextlib
 import secrets
+from collections.abc import Callable
 
-from service.arena import Float32, Slot
-from service.chunks import Chunk, decode
-from service.errors import AlreadyExists, InvalidArgument, ProtocolViolation, ServiceError, stopping
+from service.arena import Slot
+from service.batcher import Ready
+from service.chunks import Chunk, Float32, decode
+from service.errors import (
+    AlreadyExists,
+    InvalidArgument,
+    ProtocolViolation,
+    ServiceError,
+    Unavailable,
+    stopping,
+)
 from service.metrics import Metrics
 from service.models import Models, ServedModel
 from service.settings import Settings
+from service.stepping import packed
+from service.tensors import Array
 
 
 class Stream:
@@ -23,14 +34,18 @@ class Stream:
         id: unique among live streams.
         model: computes its steps.
         expected: number of the chunk that comes next.
+        number: its number among the streams of this server, from 1.
         steps: steps taken so far.
+        ended: why the server closed it; None where it did not.
     """
 
-    __slots__ = ("busy", "expected", "id", "model", "slot", "steps")
+    __slots__ = ("busy", "ended", "expected", "id", "model", "number", "slot", "steps")
 
-    def __init__(self, stream_id: str, model: ServedModel, slot: Slot) -> None:
+    def __init__(self, stream_id: str, number: int, model: ServedModel, slot: Slot) -> None:
         """Starts before the first step."""
         self.id = stream_id
+        self.number = number
+        self.ended: ServiceError | None = None
         self.model = model
         self.slot = slot
         self.expected = 1
@@ -47,8 +62,16 @@ class Streams:
         self._metrics = metrics
         self._max_id_length = settings.max_id_length
         self._live: dict[str, Stream] = {}
+        self._opens = 0
+        # Set once the last stream of an unloaded model has closed.
+        self._evictions: dict[int, asyncio.Event] = {}
         self._draining = False
         self._emptied = asyncio.Event()
+
+    @property
+    def draining(self) -> bool:
+        """Whether this server is on its way out."""
+        return self._draining
 
     @property
     def live(self) -> int:
@@ -99,7 +122,7 @@ class Streams:
         inputs = self._accepted(stream, chunk)
         stream.busy = True
         try:
-            outputs = await stream.model.batcher.submit(stream.slot, inputs)
+            outputs: Float32 = await stream.model.batcher.submit(stream.slot, inputs)
         except BaseException:
             # Failed or cancelled half-way: nobody can say which steps its state has taken.
             self.close(stream)
@@ -109,11 +132,60 @@ class Streams:
         stream.steps += chunk.steps
         return outputs
 
+    def advance(
+        self,
+        stream: Stream,
+        inputs: Array,
+        then: Callable[[Ready], None],
+    ) -> None:
+        """Advances a stream by packed rows that were checked before; `then` gets the answer.
+
+        A step that failed closes the stream.
+
+        Raises:
+            ProtocolViolation: the stream is closed, or another of its chunks is under way.
+        """
+        if stream.busy or self._live.get(stream.id) is not stream:
+            raise _untimely(stream, stream.expected)
+        stream.busy = True
+
+        def done(ready: Ready) -> None:
+            stream.busy = False
+            stream.expected += 1
+            stream.steps += ready.steps
+            if ready.error is not None:
+                self.close(stream)
+            then(ready)
+
+        stream.model.batcher.put((Ready(stream.slot.row, inputs, done),))
+
+    async def evict(self, model: ServedModel, seconds: float) -> None:
+        """Waits until a model that is no longer served has no stream, at most `seconds`.
+
+        What is left then is closed: its next chunk is told why.
+        """
+        if self._of(model):
+            left = self._evictions[id(model)] = asyncio.Event()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(left.wait(), seconds)
+            del self._evictions[id(model)]
+        for stream in self._of(model):
+            stream.ended = Unavailable(
+                f"version {model.version} of {model.name} was unloaded; open a new stream",
+                reason="MODEL_UNLOADED",
+                retry_after=1.0,
+            )
+            self.close(stream)
+        model.batcher.close()
+
     def close(self, stream: Stream) -> int:
         """Ends a stream and frees its slot; returns the steps it took. Closing twice is closing."""
         if self._live.get(stream.id) is stream:
             del self._live[stream.id]
             stream.model.batcher.retire(stream.slot)
+            left = self._evictions.get(id(stream.model)) if self._evictions else None
+            if left is not None and not self._of(stream.model):
+                left.set()
             if not self._live:
                 self._emptied.set()
         return stream.steps
@@ -131,20 +203,37 @@ class Streams:
         for model in self._models:
             model.batcher.close()
 
+    def _of(self, model: ServedModel) -> list[Stream]:
+        return [stream for stream in self._live.values() if stream.model is model]
+
     def _opened(self, model: str, version: str, stream_id: str) -> Stream:
         if self._draining:
             raise stopping()
         served = self._models.find(model, version)
         stream_id = self._checked_id(stream_id)
-        return Stream(stream_id, served, served.arena.acquire())
+        if not served.signature.states:
+            raise InvalidArgument(
+                f"model {served.name} keeps no state; ask it by the Open Inference Protocol",
+                reason="MODEL_STATELESS",
+            )
+        self._opens += 1
+        return Stream(stream_id, self._opens, served, served.arena.acquire())
 
-    def _accepted(self, stream: Stream, chunk: Chunk) -> Float32:
+    def _accepted(self, stream: Stream, chunk: Chunk) -> Array:
         if stream.busy or self._live.get(stream.id) is not stream:
-            raise _untimely(stream, chunk)
+            raise _untimely(stream, chunk.sequence)
         try:
             if chunk.sequence != stream.expected:
                 raise _gap(stream, chunk)
-            return decode(chunk, stream.model.artifact.input.width, stream.model.max_chunk_steps)
+            model = stream.model
+            if not model.signature.native:
+                raise InvalidArgument(
+                    f"model {model.name} has other inputs than one of float32; send its chunks by "
+                    "the Open Inference Protocol",
+                    reason="MODEL_NOT_NATIVE",
+                )
+            inputs = decode(chunk, model.signature.inputs[0].size, model.max_chunk_steps)
+            return packed(model, [inputs], stream.number, first=not stream.steps)
         except InvalidArgument as error:
             stream.model.metrics.refused(error.reason)
             raise
@@ -174,10 +263,12 @@ def _gap(stream: Stream, chunk: Chunk) -> InvalidArgument:
     )
 
 
-def _untimely(stream: Stream, chunk: Chunk) -> ProtocolViolation:
+def _untimely(stream: Stream, sequence: int) -> ServiceError:
+    if stream.ended is not None:
+        return stream.ended
     if stream.busy:
         return ProtocolViolation(
-            f"chunk {chunk.sequence} came while another of stream {stream.id!r} is under way; "
+            f"chunk {sequence} came while another of stream {stream.id!r} is under way; "
             "wait for its result",
             reason="CHUNK_IN_FLIGHT",
         )

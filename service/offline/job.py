@@ -101,8 +101,13 @@ def score(job: Job) -> Summary:
     """
     started = time.perf_counter()
     model = artifact.load(_model_file(job.model))
-    columns = Columns(job.entity, job.order, model.input.channels)
-    results.check_names(job.output, columns, model.output.channels, model.classes)
+    if model.golden is None:
+        raise ArtifactError(
+            f"{model.path}: has no manifest that names its features; `score` takes models made "
+            "with `python -m export`"
+        )
+    columns = Columns(job.entity, job.order, model.features)
+    results.check_names(job.output, columns, model.outputs, model.classes)
     source = open_source(job.input)
     engine = Engine(model, provider=job.provider, max_batch=job.max_batch)
     proof = _prove(engine)
@@ -111,9 +116,10 @@ def score(job: Job) -> Summary:
         sequences = group(table)
         with progress(len(sequences.rows), sys.stderr) as report:
             began = time.perf_counter()
-            values = lanes.run(engine, model.state.initial, table.features, sequences, report)
+            initial = engine.signature.initial_row()
+            values = lanes.run(engine, initial, table.features, sequences, report)
             scoring_seconds = time.perf_counter() - began
-        answers = Answers(model.output.channels, model.classes, values)
+        answers = Answers(model.outputs, model.classes, values)
         results.write(file, table, answers, _metadata(engine, proof))
     return Summary(
         entities=len(sequences.lengths),
@@ -139,8 +145,8 @@ def _model_file(path: Path) -> Path:
 def _prove(engine: Engine) -> SelfTest:
     proof = selftest.replay(engine)
     _log.info(
-        "model %s on %s: self-test off by %.2g of %.2g allowed; content %s, fingerprint %s",
-        *(engine.artifact.name, engine.provider, proof.worst_error, proof.tolerance),
+        "model %s on %s: %s; content %s, fingerprint %s",
+        *(engine.artifact.name, engine.provider, proof.summary()),
         *(engine.artifact.digest, proof.fingerprint),
     )
     return proof

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from service.arena import Float32
+from service.chunks import Float32
 from service.engine import StepEngine
 from service.offline import schedule
 from service.offline.sequences import Sequences

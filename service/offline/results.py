@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
-from service.arena import Float32
+from service.chunks import Float32
 from service.errors import TableError
 from service.offline.table import Columns, Table
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import types
 
-from service.arena import Float32
+from service.chunks import Float32
 from service.errors import TableError
 from service.offline.source import Source
 

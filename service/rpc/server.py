@@ -11,25 +11,33 @@ import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import grpc
 import prometheus_client
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from protos.inference import service_pb2
+from protos.inference.service_pb2_grpc import add_GRPCInferenceServiceServicer_to_server
 from protos.statewise.v1 import stream_pb2
 from service import repository
+from service.catalogue import Catalogue
 from service.errors import SettingsError
 from service.loader import load_model
 from service.metrics import Metrics
 from service.models import Models
+from service.rpc.inference import InferenceServicer
 from service.rpc.stream import StreamServicer, add_stream_service
 from service.rpc.wakeups import wake_in_batches
+from service.sequences import Sequences
 from service.settings import Settings, address
 from service.streams import Streams
 
 _log = logging.getLogger(__name__)
 _STREAM_SERVICE = stream_pb2.DESCRIPTOR.services_by_name["StreamService"].full_name
+_INFERENCE_SERVICE = service_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
+_SERVICES = (_STREAM_SERVICE, _INFERENCE_SERVICE)
 _PENDING_REQUESTS = 100_000
 # Allocations between two collections. gRPC makes dozens a message: Python's own 700 is a collection
 # every few messages, a seventh of the server's time.
@@ -47,17 +55,21 @@ async def serve(settings: Settings) -> None:
     """
     wake_in_batches()
     metrics = Metrics()
-    models = Models(
-        load_model(entry, settings, metrics) for entry in repository.scan(settings.model_repository)
-    )
+    load = partial(load_model, settings=settings, metrics=metrics)
+    models = Models(map(load, repository.scan(settings.model_repository)))
     streams = Streams(models, settings, metrics)
+    sequences = Sequences(models, streams, settings, metrics)
+    catalogue = Catalogue(models, streams, settings, load)
     servicer = StreamServicer(streams)
     server = grpc.aio.server(options=_options(settings))
     add_stream_service(servicer, server)
+    add_GRPCInferenceServiceServicer_to_server(
+        InferenceServicer(models, sequences, catalogue), server
+    )
     status = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(status, server)
     reflection.enable_server_reflection(
-        (_STREAM_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server
+        (*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server
     )
     # Not before: until here a signal ends the process as it ends any other.
     stop = _stop_signal(streams)
@@ -65,7 +77,11 @@ async def serve(settings: Settings) -> None:
     _collect_rarely()
     with _metrics_endpoint(metrics, settings) as metrics_address:
         await server.start()
-        await status.set(_STREAM_SERVICE, health_pb2.HealthCheckResponse.SERVING)
+        for name in _SERVICES:
+            await status.set(name, health_pb2.HealthCheckResponse.SERVING)
+        background = [asyncio.create_task(sequences.sweep())]
+        if settings.watch_seconds:
+            background.append(asyncio.create_task(catalogue.watch()))
         # For people, and for programs that asked for a free port.
         grpc_address = address(settings.host, port)
         print(f"ready: grpc {grpc_address} metrics {metrics_address}", flush=True)
@@ -75,6 +91,8 @@ async def serve(settings: Settings) -> None:
         await streams.drain(settings.drain_seconds)
         await servicer.cut(_CUT_SECONDS)
         await server.stop(grace=_CUT_SECONDS)
+        for task in background:
+            task.cancel()
 
 
 def _collect_rarely() -> None:

@@ -5,9 +5,10 @@ details, which go to the log.
 """
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import Any
+from functools import wraps
+from typing import Any, TypeVar
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
@@ -15,6 +16,9 @@ from google.protobuf.duration_pb2 import Duration
 from protos.statewise.v1.status_pb2 import ErrorInfo, RetryInfo, Status
 from service.errors import Code, ServiceError
 
+Servicer = TypeVar("Servicer")
+Request = TypeVar("Request")
+Response = TypeVar("Response")
 _log = logging.getLogger(__name__)
 DOMAIN = "statewise.v1"
 _DETAILS_TRAILER = "grpc-status-details-bin"
@@ -43,6 +47,24 @@ async def errors_as_status(context: grpc.aio.ServicerContext[Any, Any]) -> Async
     except Exception:
         _log.exception("a call failed unexpectedly")
         await context.abort(grpc.StatusCode.INTERNAL, "internal error; see the server's log")
+
+
+def answered(
+    method: Callable[[Servicer, Request], Awaitable[Response]],
+) -> Callable[
+    [Servicer, Request, grpc.aio.ServicerContext[Any, Any]], Coroutine[Any, Any, Response]
+]:
+    """A unary call from a method that takes its request and returns its answer, or raises."""
+
+    @wraps(method)
+    async def call(
+        servicer: Servicer, request: Request, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> Response:
+        async with errors_as_status(context):
+            return await method(servicer, request)
+        raise AssertionError("an error leaves as a status")
+
+    return call
 
 
 async def _abort(context: grpc.aio.ServicerContext[Any, Any], error: ServiceError) -> None:

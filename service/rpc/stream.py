@@ -15,8 +15,7 @@ from google.protobuf.message import DecodeError
 
 from protos.statewise.v1 import stream_pb2 as wire
 from protos.statewise.v1.stream_pb2_grpc import StreamServiceServicer
-from service.arena import Float32
-from service.chunks import Chunk
+from service.chunks import Chunk, Float32
 from service.errors import InvalidArgument, ProtocolViolation, stopping
 from service.rpc.status import errors_as_status
 from service.streams import Stream as LiveStream
@@ -198,6 +197,11 @@ def _refused(stream: LiveStream, sequence: int, error: InvalidArgument) -> wire.
     )
 
 
+def _numbered(prefix: str, count: int) -> list[str]:
+    """Names for the numbers of a model that names none."""
+    return [f"{prefix}{index}" for index in range(count)]
+
+
 def _opened(stream: LiveStream) -> wire.Opened:
     model = stream.model
     return wire.Opened(
@@ -206,8 +210,8 @@ def _opened(stream: LiveStream) -> wire.Opened:
         version=str(model.version),
         content_digest=model.artifact.digest,
         numeric_fingerprint=model.self_test.fingerprint,
-        features=model.artifact.input.channels,
-        outputs=model.artifact.output.channels,
+        features=model.artifact.features or _numbered("x", model.signature.inputs[0].size),
+        outputs=model.artifact.outputs or _numbered("y", model.signature.outputs[0].size),
         outputs_are_classes=model.artifact.classes,
         steps_per_second=model.artifact.steps_per_second,
         max_chunk_steps=model.max_chunk_steps,

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.arena import Arena
-from service.artifact import Artifact, Golden, Port, State
+from service.artifact import Artifact, Golden
 from service.batcher import Batcher
 from service.chunks import Chunk
 from service.metrics import Metrics
@@ -17,9 +17,16 @@ from service.models import Models, ServedModel
 from service.selftest import SelfTest
 from service.settings import Settings
 from service.streams import Streams
+from service.tensors import Signature, State, Tensor
 
 Float32 = NDArray[np.float32]
 FEATURES, STATE, OUTPUTS = 3, 2, 4
+_FLOAT32 = np.dtype(np.float32)
+SIGNATURE = Signature(
+    inputs=(Tensor("input", _FLOAT32, (FEATURES,)),),
+    outputs=(Tensor("output", _FLOAT32, (OUTPUTS,)),),
+    states=(State(Tensor("state", _FLOAT32, (STATE,)), "next_state", np.zeros(STATE, np.float32)),),
+)
 
 
 @dataclass
@@ -90,7 +97,9 @@ def fake_model(
     batcher, arena = fake_batcher(engine, capacity)
     counters = Metrics().model(name, str(version), lambda: arena.taken)
     proof = SelfTest(0.0, 1e-6, "nowhere", 0, f"sha256:fingerprint-{version}")
-    return ServedModel(name, version, _artifact(name), proof, arena, batcher, counters, 8192)
+    return ServedModel(
+        name, version, _artifact(name), proof, arena, batcher, counters, 8192, SIGNATURE
+    )
 
 
 def fake_streams(*models: ServedModel, **changes: object) -> Streams:
@@ -104,10 +113,9 @@ def _artifact(name: str) -> Artifact:
         model=b"",
         name=name,
         digest="sha256:fake",
-        input=Port("input", tuple(f"x{number}" for number in range(FEATURES))),
-        output=Port("output", tuple(f"y{number}" for number in range(OUTPUTS))),
-        state=State("state", "next_state", np.zeros(STATE, np.float32)),
-        classes=False,
+        features=tuple(f"x{number}" for number in range(FEATURES)),
+        outputs=tuple(f"y{number}" for number in range(OUTPUTS)),
+        signature=SIGNATURE,
         steps_per_second=10,
         golden=Golden(empty.astype("f4"), empty[0].astype("f4"), empty, empty[0], 1e-6),
     )

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service import artifact
-from service.artifact import Port
 from service.engine import Engine
 from service.errors import ArtifactError, ModelFault, ProviderError
+from service.tensors import Tensor
 
 FEATURES, STATE, OUTPUTS = 5, 32, 3
 
@@ -57,16 +57,18 @@ def test_denormal_states_are_flushed_to_zero(engine):
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("side", "name", "width", "message"),
     [
-        ({"input": Port("input", ("a", "b"))}, r"inputs are .*input float\[batch, 5\]"),
-        ({"input": Port("other", tuple("abcde"))}, r"the manifest says other float\[batch, 5\]"),
-        ({"output": Port("output", ("a",))}, r"outputs are .*output float\[batch, 3\]"),
+        ("inputs", "input", 2, r"inputs are .*input float\[batch, 5\]"),
+        ("inputs", "other", 5, r"the manifest says other float\[batch, 5\]"),
+        ("outputs", "output", 1, r"outputs are .*output float\[batch, 3\]"),
     ],
 )
-def test_a_manifest_that_does_not_match_its_graph_is_refused(loaded, changes, message):
+def test_a_manifest_that_does_not_match_its_graph_is_refused(loaded, side, name, width, message):
+    tensor = Tensor(name, np.dtype(np.float32), (width,))
+    signature = dataclasses.replace(loaded.signature, **{side: (tensor,)})
     with pytest.raises(ArtifactError, match=f"does not match its graph: .*{message}") as refused:
-        Engine(dataclasses.replace(loaded, **changes), provider="cpu", max_batch=1)
+        Engine(dataclasses.replace(loaded, signature=signature), provider="cpu", max_batch=1)
     assert "\n" not in str(refused.value)
 
 
@@ -120,7 +122,7 @@ def test_every_kind_of_network_is_served(make_model, reset_after, activation):
 
 def run_alone_of(engine, inputs):
     outputs = []
-    engine.states[:1] = engine.artifact.state.initial
+    engine.states[:1] = engine.signature.initial_row()
     for step in inputs:
         engine.inputs[:1] = step
         engine.step(1)

@@ -39,7 +39,7 @@ class Model:
         """Answers to one entity, (steps, outputs), by an engine that has no other."""
         loaded = artifact.load(self.path)
         engine = Engine(loaded, provider="cpu", max_batch=1)
-        engine.states[0] = loaded.state.initial
+        engine.states[0] = loaded.signature.initial_row()
         answers = []
         for step in inputs:
             engine.inputs[0] = step

@@ -1,0 +1,183 @@
+"""Which versions of which models are served: at the start, on request, and as the folder changes.
+
+Owns loading and unloading while others are served. A version is proven before it takes a stream; a
+broken one is written down with its reason and disturbs nobody. Streams stay with the version that
+they were opened with until they close, or the time of an unloaded version is over.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from service import repository
+from service.config import CONFIG_FILE
+from service.errors import InvalidArgument, NotFound, ServiceError, shorten
+from service.models import Models, ServedModel
+from service.repository import Entry
+from service.settings import Settings
+from service.streams import Streams
+
+_log = logging.getLogger(__name__)
+
+
+class Listed(NamedTuple):
+    """One version and how it fares, in Triton's words: READY, UNAVAILABLE or UNLOADING."""
+
+    name: str
+    version: str
+    state: str
+    reason: str
+
+
+class _Seen(NamedTuple):
+    """What a version's files looked like when they were read."""
+
+    changed: tuple[tuple[int, int], ...]
+
+
+class Catalogue:
+    """The versions of one repository."""
+
+    def __init__(
+        self,
+        models: Models,
+        streams: Streams,
+        settings: Settings,
+        load: Callable[[Entry], ServedModel],
+    ) -> None:
+        """Takes over the models that were loaded at the start.
+
+        Args:
+            models: what is served; changed here alone.
+            streams: whose streams keep a version alive.
+            settings: of the server.
+            load: makes a version ready; called on a thread.
+        """
+        self._models = models
+        self._streams = streams
+        self._settings = settings
+        self._load = load
+        self._seen = {(model.name, model.version): _look(model.artifact.path) for model in models}
+        self._broken: dict[tuple[str, int], str] = {}
+        self._leaving: set[asyncio.Task[None]] = set()
+        self._unloading: dict[int, ServedModel] = {}
+        self._unwanted: set[str] = set()
+        self._lock = asyncio.Lock()
+
+    @property
+    def ready(self) -> bool:
+        """Whether new streams are taken."""
+        return not self._streams.draining
+
+    def index(self) -> list[Listed]:
+        """Every version that was found, by name and version."""
+        listed = [Listed(one.name, str(one.version), "READY", "") for one in self._models]
+        served = {(one.name, one.version) for one in listed}
+        listed += [
+            Listed(name, str(version), "UNAVAILABLE", reason)
+            for (name, version), reason in self._broken.items()
+            if (name, str(version)) not in served
+        ]
+        listed += [
+            Listed(one.name, str(one.version), "UNLOADING", "unloaded, with streams open")
+            for one in self._unloading.values()
+        ]
+        return sorted(listed)
+
+    async def load(self, name: str) -> None:
+        """Loads every version of a model that is new or changed on disk.
+
+        Raises:
+            NotFound: the repository has no such model.
+            InvalidArgument: none of its versions can be served; the message is the newest's.
+        """
+        found = [entry for entry in self._scan() if entry.name == name]
+        if not found:
+            raise NotFound(
+                f"model is {shorten(name)!r}; the repository has no such folder with a version",
+                reason="MODEL_NOT_FOUND",
+                model=shorten(name),
+            )
+        self._unwanted.discard(name)
+        faults = await self._refresh(found)
+        if not self._models.versions(name):
+            raise InvalidArgument(faults[-1], reason="MODEL_BROKEN", model=name)
+
+    def unload(self, name: str) -> None:
+        """Opens no stream with a model any more.
+
+        Raises:
+            NotFound: it is not served.
+        """
+        versions = self._models.versions(self._models.find(name).name)
+        self._unwanted.add(name)
+        for model in versions:
+            self._retire(model)
+
+    async def watch(self) -> None:
+        """Looks for new, changed and removed versions until it is cancelled."""
+        while True:
+            await asyncio.sleep(self._settings.watch_seconds)
+            try:
+                found = [entry for entry in self._scan() if entry.name not in self._unwanted]
+                await self._refresh(found)
+                there = {(entry.name, entry.version) for entry in found}
+                for model in self._models:
+                    if (model.name, model.version) not in there:
+                        self._retire(model)
+            except ServiceError as error:
+                _log.warning("the model repository can't be watched: %s", error.message)
+
+    def _scan(self) -> list[Entry]:
+        return repository.scan(self._settings.model_repository)
+
+    async def _refresh(self, entries: list[Entry]) -> list[str]:
+        """Loads what has changed; returns the faults."""
+        faults = []
+        async with self._lock:
+            for entry in entries:
+                key, look = (entry.name, entry.version), _look(entry.path)
+                if self._seen.get(key) == look:
+                    if key in self._broken:
+                        faults.append(self._broken[key])
+                    continue
+                self._seen[key] = look
+                try:
+                    model = await asyncio.to_thread(self._load, entry)
+                except ServiceError as error:
+                    _log.warning("not served: %s", error.message)
+                    self._broken[key] = error.message
+                    faults.append(error.message)
+                    continue
+                self._broken.pop(key, None)
+                before = self._models.add(model)
+                if before is not None:
+                    self._drain(before)
+        return faults
+
+    def _retire(self, model: ServedModel) -> None:
+        self._models.remove(model)
+        self._seen.pop((model.name, model.version), None)
+        self._drain(model)
+
+    def _drain(self, model: ServedModel) -> None:
+        """Leaves a version's open streams their time."""
+        _log.info("model %s/%d takes no more streams", model.name, model.version)
+        self._unloading[id(model)] = model
+        task = asyncio.create_task(self._streams.evict(model, self._settings.unload_seconds))
+        self._leaving.add(task)
+
+        def gone(done: asyncio.Task[None]) -> None:
+            self._leaving.discard(done)
+            self._unloading.pop(id(model), None)
+
+        task.add_done_callback(gone)
+
+
+def _look(path: Path) -> _Seen:
+    """Size and time of a version's files."""
+    files = (path, path.parent.parent / CONFIG_FILE)
+    stats = [file.stat() for file in files if file.exists()]
+    return _Seen(tuple((stat.st_mtime_ns, stat.st_size) for stat in stats))

@@ -1,0 +1,243 @@
+"""Sequences: streams that are known by an id that their callers choose, on any connection.
+
+Owns what START, END and a request in between mean, the order of requests of one sequence, and the
+idle sweep. A second START on a live id begins it anew, as Triton does, and is counted. Requests to
+models without state pass through here too, each row a chunk of its own. Knows nothing of gRPC.
+"""
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import Callable
+
+import numpy as np
+
+from service.batcher import Ready
+from service.errors import InvalidArgument, ServiceError, shorten, stopping
+from service.metrics import Metrics
+from service.models import Models, ServedModel
+from service.requests import Answer, Request, SequenceId, check_outputs, decode, encode
+from service.settings import Settings
+from service.stepping import packed
+from service.streams import Stream, Streams
+from service.tensors import Array
+
+# Called once with what came of a request.
+Done = Callable[[Answer | ServiceError], None]
+_Key = tuple[str, SequenceId]
+# Ids of which it is remembered that they timed out.
+_EXPIRED_KEPT = 10_000
+_SWEEP_SECONDS = 0.25
+
+
+class _Sequence:
+    """One id: its stream while it has one, and the requests that wait for each other."""
+
+    __slots__ = ("busy", "stream", "touched", "waiting")
+
+    def __init__(self) -> None:
+        self.stream: Stream | None = None
+        self.waiting: deque[tuple[Request, Done]] = deque()
+        self.busy = False
+        self.touched = 0.0
+
+
+class Sequences:
+    """All sequences of this server."""
+
+    def __init__(
+        self, models: Models, streams: Streams, settings: Settings, metrics: Metrics
+    ) -> None:
+        """Starts without sequences."""
+        self._models = models
+        self._streams = streams
+        self._idle_seconds = settings.sequence_idle_seconds
+        self._max_id_length = settings.max_id_length
+        self._metrics = metrics
+        self._live: dict[_Key, _Sequence] = {}
+        self._expired: OrderedDict[_Key, None] = OrderedDict()
+        self._loop = asyncio.get_running_loop()
+
+    def infer(self, request: Request, done: Done) -> None:
+        """Takes one request; `done` is called once, now or later, with the answer or the error."""
+        try:
+            if request.sequence is None or request.sequence in (0, ""):
+                self._infer_alone(request, done)
+                return
+            self._check_id(request.sequence)
+            key = (request.model, request.sequence)
+            sequence = self._live.get(key)
+            if sequence is None:
+                sequence = self._live[key] = _Sequence()
+            if sequence.busy:
+                sequence.waiting.append((request, done))
+            else:
+                self._take(key, sequence, request, done)
+        except ServiceError as error:
+            done(error)
+
+    async def sweep(self) -> None:
+        """Ends sequences that were idle for too long, until it is cancelled."""
+        while True:
+            await asyncio.sleep(_SWEEP_SECONDS)
+            now = self._loop.time()
+            for key, sequence in list(self._live.items()):
+                stream = sequence.stream
+                if sequence.busy or stream is None:
+                    continue
+                if now - sequence.touched > self._limit(stream.model):
+                    self._end(key, sequence)
+                    self._remember(key)
+                    self._metrics.sequence_expired()
+
+    def _limit(self, model: ServedModel) -> float:
+        """Idle seconds that a sequence of a model may have."""
+        config = model.artifact.config
+        said = config.sequence_batching.max_sequence_idle_microseconds if config else 0
+        return said * 1e-6 or self._idle_seconds
+
+    def _remember(self, key: _Key) -> None:
+        self._expired[key] = None
+        if len(self._expired) > _EXPIRED_KEPT:
+            self._expired.popitem(last=False)
+
+    def _check_id(self, sequence: SequenceId) -> None:
+        if isinstance(sequence, str) and len(sequence) > self._max_id_length:
+            raise InvalidArgument(
+                f"sequence_id has {len(sequence)} characters; take at most {self._max_id_length}",
+                reason="SEQUENCE_ID_LENGTH",
+            )
+
+    def _take(self, key: _Key, sequence: _Sequence, request: Request, done: Done) -> None:
+        """Begins a request of a sequence that has none under way."""
+        try:
+            stream, inputs = self._stepped(key, sequence, request)
+        except ServiceError as error:
+            if sequence.stream is None:
+                self._live.pop(key, None)
+            done(error)
+            return
+
+        def land(ready: Ready) -> None:
+            self._land(key, sequence, request, ready, done)
+
+        sequence.busy = True
+        self._streams.advance(stream, inputs, land)
+
+    def _stepped(self, key: _Key, sequence: _Sequence, request: Request) -> tuple[Stream, Array]:
+        """The stream of a request, and its rows; a refused request leaves the stream as it was."""
+        stream = sequence.stream
+        live = stream is not None and stream.ended is None
+        if request.start or not live:
+            if not request.start:
+                raise self._not_started(key, stream)
+            model = self._models.find(request.model, request.version)
+        else:
+            assert stream is not None
+            model = _same_version(stream, request)
+        check_outputs(model, request.outputs)
+        values = decode(model, request.inputs)
+        if request.start:
+            if stream is not None:
+                if live:
+                    self._metrics.sequence_restarted()
+                self._streams.close(stream)
+                sequence.stream = None
+            stream = self._streams.open(request.model, request.version)
+            sequence.stream = stream
+            self._expired.pop(key, None)
+        assert stream is not None
+        number = key[1] if isinstance(key[1], int) else stream.number
+        return stream, packed(model, values, number, first=not stream.steps, last=request.end)
+
+    def _not_started(self, key: _Key, stream: Stream | None) -> ServiceError:
+        if stream is not None and stream.ended is not None:
+            self._live.pop(key, None)
+            return stream.ended
+        model = self._models.find(key[0])
+        if not model.signature.states:
+            return InvalidArgument(
+                f"model {model.name} keeps no state; leave sequence_id out",
+                reason="MODEL_STATELESS",
+            )
+        expired = key in self._expired
+        return InvalidArgument(
+            f"sequence {shorten(str(key[1]))!r} of model {key[0]} "
+            + ("was idle for too long and has ended" if expired else "is not live")
+            + "; set sequence_start on its first request",
+            reason="SEQUENCE_EXPIRED" if expired else "SEQUENCE_NOT_STARTED",
+            model=key[0],
+            sequence_id=shorten(str(key[1])),
+        )
+
+    def _land(
+        self, key: _Key, sequence: _Sequence, request: Request, ready: Ready, done: Done
+    ) -> None:
+        sequence.busy = False
+        sequence.touched = self._loop.time()
+        stream = sequence.stream
+        assert stream is not None
+        if ready.error is not None:
+            # The batcher closed the stream with it.
+            sequence.stream = None
+        elif request.end:
+            self._streams.close(stream)
+            sequence.stream = None
+        done(ready.error or encode(stream.model, ready.joined(), request.outputs))
+        while sequence.waiting and not sequence.busy:
+            self._take(key, sequence, *sequence.waiting.popleft())
+        if sequence.stream is None and not sequence.busy:
+            self._live.pop(key, None)
+
+    def _end(self, key: _Key, sequence: _Sequence) -> None:
+        if sequence.stream is not None:
+            self._streams.close(sequence.stream)
+            sequence.stream = None
+        self._live.pop(key, None)
+
+    def _infer_alone(self, request: Request, done: Done) -> None:
+        """A request without a sequence: each row of its batch is a step of its own."""
+        model = self._models.find(request.model, request.version)
+        if self._streams.draining:
+            raise stopping()
+        if model.signature.states:
+            raise InvalidArgument(
+                f"model {model.name} keeps state for each sequence: give every request a "
+                "sequence_id that is neither 0 nor empty",
+                reason="SEQUENCE_ID_MISSING",
+            )
+        check_outputs(model, request.outputs)
+        values = decode(model, request.inputs)
+        rows = packed(model, values, 0, first=True, last=True)
+        left = len(rows)
+        parts: list[Ready] = []
+
+        def land(ready: Ready) -> None:
+            nonlocal left
+            left -= 1
+            if left:
+                return
+            failed = next((part.error for part in parts if part.error), None)
+            if failed is not None:
+                done(failed)
+                return
+            joined = parts[0].joined() if len(parts) == 1 else _stacked(parts)
+            done(encode(model, joined, request.outputs))
+
+        # Models without state never read the arena: all rows share its first.
+        parts += [Ready(0, row[None], land) for row in rows]
+        model.batcher.put(parts)
+
+
+def _stacked(parts: list[Ready]) -> Array:
+    return np.concatenate([part.joined() for part in parts])
+
+
+def _same_version(stream: Stream, request: Request) -> ServedModel:
+    model = stream.model
+    if request.version not in ("", str(model.version)):
+        raise InvalidArgument(
+            f"model_version is {shorten(request.version)!r}; this sequence runs on version "
+            f"{model.version} until it ends",
+            reason="VERSION_CHANGED",
+        )
+    return model
