@@ -1,4 +1,4 @@
-"""The command `python -m service`: serve, score, health.
+"""The command `python -m service`: serve, score, inspect, health.
 
 Owns the command line: its words, its exit codes (0; 1 where a server or a score fails; 2 for a
 mistake in the command), and that a mistake never shows a traceback.
@@ -45,6 +45,15 @@ example:
   python -m service score --model models/activity/1/model.onnx \\
       --input steps.parquet --output answers.parquet --entity recording --order packet
 """
+_INSPECT = """\
+Looks at a model by others, runs it once, and prints a config.pbtxt to review.
+
+Which tensors carry state is a guess from names, types and shapes: notes are comments of the file.
+Save it beside the version folder, as models/<name>/config.pbtxt.
+
+example:
+  python -m service inspect models/vad/1/model.onnx > models/vad/config.pbtxt
+"""
 _HEALTH = """\
 Exits 0 where the server at --port serves, 1 where it does not.
 
@@ -81,6 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_serve(commands)
     _add_score(commands)
+    _add_inspect(commands)
     _add_health(commands)
     return parser
 
@@ -105,6 +115,25 @@ def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     serve.add_argument("--max-streams", type=int, metavar="N", help="open streams a model (10000)")
     serve.add_argument("--max-batch", type=int, metavar="N", help="streams of one call (256)")
+    serve.add_argument("--workers", type=int, metavar="N", help="processes on the port (1)")
+    serve.add_argument(
+        "--watch-seconds",
+        type=float,
+        metavar="S",
+        help="look for new and changed versions so often; 0 never looks (0)",
+    )
+    serve.add_argument(
+        "--unload-seconds",
+        type=float,
+        metavar="S",
+        help="time for open streams of an unloaded version to close (60)",
+    )
+    serve.add_argument(
+        "--sequence-idle-seconds",
+        type=float,
+        metavar="S",
+        help="silence that ends a sequence, where its config.pbtxt says nothing (60)",
+    )
     serve.add_argument(
         "--drain-seconds", type=float, metavar="S", help="time to close after SIGTERM (25)"
     )
@@ -160,6 +189,17 @@ def _add_score_files(score: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_inspect(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    inspect = commands.add_parser(
+        "inspect",
+        help="propose a config.pbtxt for a model by others",
+        description=_INSPECT,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    inspect.add_argument("model", type=Path, metavar="MODEL.onnx", help="the model's file")
+    inspect.set_defaults(run=_inspect)
+
+
 def _add_health(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     health = commands.add_parser(
         "health",
@@ -179,11 +219,28 @@ def _serve(options: argparse.Namespace) -> int:
     # Imported here, so that `score` and `--help` don't wait for gRPC.
     import uvloop
 
-    from service.rpc.server import serve
-
     given = {name: value for name, value in vars(options).items() if value is not None}
     given.pop("run")
-    uvloop.run(serve(Settings.build(from_environment() | given)))
+    settings = Settings.build(from_environment() | given)
+    if settings.workers > 1:
+        from service.supervisor import supervise
+
+        uvloop.run(supervise(settings))
+    else:
+        from service.rpc.server import serve
+
+        uvloop.run(serve(settings))
+    return 0
+
+
+def _inspect(options: argparse.Namespace) -> int:
+    from service import artifact, config, inspection, sessions
+
+    model = artifact.load(options.model)
+    proposal = inspection.propose(sessions.inspect(model))
+    for note in proposal.notes:
+        print(f"# {note}")
+    print(config.write(proposal.config), end="")
     return 0
 
 

@@ -14,7 +14,8 @@ Owns the error tree and the neutral codes. Knows nothing of gRPC: `rpc/status.py
         ├── SettingsError                    a setting out of its range
         ├── ArtifactError                    a model file that can't be served
         ├── ProviderError                    an execution provider that isn't really there
-        └── TableError                       a table that can't be scored
+        ├── TableError                       a table that can't be scored
+        └── WorkerFailed                     a worker process that ended before it served
 """
 
 from enum import Enum
@@ -123,6 +124,10 @@ class ProviderError(UserError):
 
 class TableError(UserError):
     """A table that can't be scored."""
+
+
+class WorkerFailed(UserError):
+    """A worker process ended before it served; it has said why itself."""
 
 
 def stopping() -> Unavailable:

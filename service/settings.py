@@ -37,6 +37,9 @@ class Settings:
         max_message_bytes: largest request. gRPC's own default, far above a sensor's chunk.
         inline_limit_ms: time of 32 rows above which the model runs on a thread, in milliseconds.
             A hand-over costs up to a switch interval (5 ms), a long tick holds up all messages.
+        workers: processes that share the port, one a core. One, since a sequence of the Open
+            Inference Protocol has to keep its connection where there are several.
+        worker: 1 in a process that a supervisor started.
         drain_seconds: how long open streams may go on after SIGTERM. Below the 30 s that
             orchestrators wait before they kill.
     """
@@ -55,6 +58,8 @@ class Settings:
     watch_seconds: float = 0.0
     max_message_bytes: int = 4 * 1024 * 1024
     inline_limit_ms: float = 1.0
+    workers: int = 1
+    worker: int = 0
     drain_seconds: float = 25.0
 
     def __post_init__(self) -> None:
@@ -70,6 +75,8 @@ class Settings:
         within("watch_seconds", self.watch_seconds, 0, 86_400)
         within("max_message_bytes", self.max_message_bytes, 1_024, 2**31 - 1)
         within("inline_limit_ms", self.inline_limit_ms, 0, 1_000)
+        within("workers", self.workers, 1, 1_024)
+        within("worker", self.worker, 0, 1)
         within("drain_seconds", self.drain_seconds, 0, 86_400)
         if self.provider not in get_args(Provider):
             raise SettingsError(f"provider is {self.provider!r}; take one of cpu, cuda, auto")
@@ -100,6 +107,14 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> dict[str, o
         if text and not text.startswith("tcp://"):
             found[setting.name] = _convert(variable, text, setting.type)
     return found
+
+
+def to_environment(settings: Settings) -> dict[str, str]:
+    """The variables from which another process reads the same settings."""
+    return {
+        _PREFIX + setting.name.upper(): str(getattr(settings, setting.name))
+        for setting in fields(Settings)
+    }
 
 
 def _convert(variable: str, text: str, kind: object) -> object:

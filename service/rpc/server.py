@@ -9,6 +9,7 @@ import gc
 import logging
 import signal
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -73,6 +74,8 @@ async def serve(settings: Settings) -> None:
     )
     # Not before: until here a signal ends the process as it ends any other.
     stop = _stop_signal(streams)
+    if settings.worker:
+        _end_with_supervisor(stop)
     port = _listen(server, settings)
     _collect_rarely()
     with _metrics_endpoint(metrics, settings) as metrics_address:
@@ -119,10 +122,21 @@ def _stop_signal(streams: Streams) -> asyncio.Event:
     return stop
 
 
+def _end_with_supervisor(stop: asyncio.Event) -> None:
+    """The supervisor holds the other end of standard input for as long as it lives."""
+    loop = asyncio.get_running_loop()
+
+    def gone() -> None:
+        loop.remove_reader(sys.stdin)
+        stop.set()
+
+    loop.add_reader(sys.stdin, gone)
+
+
 def _options(settings: Settings) -> list[tuple[str, int]]:
     return [
-        # A second server on the same port is a mistake, not a second worker.
-        ("grpc.so_reuseport", 0),
+        # Without a supervisor, a second server on the same port is a mistake.
+        ("grpc.so_reuseport", settings.worker),
         ("grpc.max_receive_message_length", settings.max_message_bytes),
         # On the defaults a third of 4,000 streams opened at once are refused.
         ("grpc.server.max_pending_requests", _PENDING_REQUESTS),
