@@ -1,9 +1,9 @@
 """All benchmarks by name."""
 
-from benchmarks import serving
+from benchmarks import serving, tick
 from benchmarks.benchmark import Benchmark
 from benchmarks.training import published, speed
 
 BENCHMARKS: dict[str, Benchmark] = {
-    module.BENCHMARK.name: module.BENCHMARK for module in (serving, speed, published)
+    module.BENCHMARK.name: module.BENCHMARK for module in (serving, tick, speed, published)
 }

@@ -115,6 +115,12 @@ def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     serve.add_argument("--max-streams", type=int, metavar="N", help="open streams a model (10000)")
     serve.add_argument("--max-batch", type=int, metavar="N", help="streams of one call (256)")
+    _add_serve_times(serve)
+    serve.set_defaults(run=_serve)
+
+
+def _add_serve_times(serve: argparse.ArgumentParser) -> None:
+    """Workers, and how long things may take."""
     serve.add_argument("--workers", type=int, metavar="N", help="processes on the port (1)")
     serve.add_argument(
         "--watch-seconds",
@@ -137,7 +143,6 @@ def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     serve.add_argument(
         "--drain-seconds", type=float, metavar="S", help="time to close after SIGTERM (25)"
     )
-    serve.set_defaults(run=_serve)
 
 
 def _add_score(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -21,69 +21,12 @@ from service.arena import Arena, Slot
 from service.engine import StepEngine
 from service.errors import ModelFault, ServiceError, stopping
 from service.metrics import ModelMetrics
+from service.ready import Ready, settle
 from service.statistics import Statistics
-from service.tensors import Array, Layout
+from service.tensors import Array, Layout, finite_rows
 
 _log = logging.getLogger(__name__)
 _now = time.perf_counter_ns
-
-
-class Ready:
-    """A chunk that is ready for its steps.
-
-    Attributes:
-        slot: row of its stream in the arena.
-        inputs: packed rows, (steps, input width), at least one step, finite.
-        outputs: the rows so far; all of them when it is delivered without an error.
-        error: why it came to nothing.
-        dropped: set by whoever put it, where nobody waits for it any more.
-        future: of a chunk that was submitted by itself.
-        then: is told when it is delivered, where somebody wants to know of it alone.
-    """
-
-    __slots__ = (
-        "dropped",
-        "error",
-        "future",
-        "inputs",
-        "outputs",
-        "queued",
-        "slot",
-        "steps",
-        "then",
-    )
-
-    def __init__(
-        self, slot: int, inputs: Array, then: "Callable[[Ready], None] | None" = None
-    ) -> None:
-        self.slot = slot
-        self.inputs = inputs
-        self.steps = len(inputs)
-        self.outputs: list[Array] = []
-        self.error: ServiceError | None = None
-        self.dropped = False
-        self.queued = _now()
-        self.future: asyncio.Future[Array] | None = None
-        self.then = then
-
-    @property
-    def abandoned(self) -> bool:
-        """Whether steps that were not taken yet need not be taken."""
-        return self.dropped or (self.future is not None and self.future.done())
-
-    def joined(self) -> Array:
-        """All outputs, (steps, output width)."""
-        return self.outputs[0][np.newaxis] if len(self.outputs) == 1 else np.stack(self.outputs)
-
-
-def settle(done: Sequence[Ready]) -> None:
-    """Tells each chunk's own listener; one that fails is no other's affair."""
-    for ready in done:
-        if ready.then is not None and not ready.dropped:
-            try:
-                ready.then(ready)
-            except Exception:
-                _log.exception("an answer could not be handed on")
 
 
 class _Tick:
@@ -151,6 +94,9 @@ class Batcher:
         if self._closed:
             self._fail(batch, stopping())
             return
+        now = _now()
+        for ready in batch:
+            ready.queued = now
         self._ready.extend(batch)
         self._schedule(asyncio.get_running_loop())
 
@@ -217,17 +163,25 @@ class Batcher:
 
     def _take(self) -> list[Ready]:
         """The next batch: the longest waiting first, without those that were cancelled."""
+        waiting, most = self._ready, self._engine.max_batch
         batch: list[Ready] = []
-        while self._ready and len(batch) < self._engine.max_batch:
-            ready = self._ready.popleft()
-            if not ready.abandoned:
-                batch.append(ready)
+        while waiting and len(batch) < most:
+            # As many as are missing: cancelled ones leave room for others.
+            count = min(most - len(batch), len(waiting))
+            batch += [
+                ready
+                for ready in [waiting.popleft() for _ in range(count)]
+                if not ready.dropped and (ready.future is None or not ready.future.done())
+            ]
         return batch
 
     def _gather(self, tick: _Tick) -> None:
         rows = len(tick.batch)
-        steps = [ready.inputs[len(ready.outputs)] for ready in tick.batch]
-        np.concatenate(steps, out=self._engine.inputs[:rows].reshape(-1))
+        steps = [
+            ready.inputs if ready.steps == 1 else ready.inputs[ready.taken : ready.taken + 1]
+            for ready in tick.batch
+        ]
+        np.concatenate(steps, out=self._engine.inputs[:rows])
         self._arena.gather(tick.slots, self._engine.states[:rows])
         tick.gathered = _now()
 
@@ -258,23 +212,20 @@ class Batcher:
         for row, ready in enumerate(tick.batch):
             if finite is not None and not finite[row]:
                 ready.error = _not_a_number()
-            else:
-                ready.outputs.append(outputs[row])
-                if len(ready.outputs) < ready.steps:
-                    if not self._closed:
-                        self._ready.append(ready)
-                        continue
-                    ready.error = stopping()
+            elif not ready.answer(outputs, row):
+                if not self._closed:
+                    self._ready.append(ready)
+                    continue
+                ready.error = stopping()
             done.append(ready)
         self._deliver(done)
 
     def _finite(self, outputs: Array, states: Array) -> Array | None:
         """Which rows are numbers throughout, (batch,); None where all are."""
         if self._layouts is None:
-            if np.isfinite(outputs).all() and np.isfinite(states).all():
-                return None
-            return np.logical_and(np.isfinite(outputs).all(axis=1), np.isfinite(states).all(axis=1))
-        good, kept = self._layouts[0].finite(outputs), self._layouts[1].finite(states)
+            good, kept = finite_rows(outputs), finite_rows(states)
+        else:
+            good, kept = self._layouts[0].finite(outputs), self._layouts[1].finite(states)
         if good is None or kept is None:
             return kept if good is None else good
         return good & kept
@@ -291,7 +242,7 @@ class Batcher:
         self._metrics.tick_rows.observe(rows)
         self._metrics.tick_seconds.observe((ended - tick.started) * 1e-9)
         # A chunk has waited once, before its first step.
-        waited = sum(tick.started - one.queued for one in tick.batch if len(one.outputs) == 1)
+        waited = sum([tick.started - one.queued for one in tick.batch if one.taken == 1])
         self.statistics.tick(
             rows,
             waited,

@@ -16,7 +16,7 @@ from protos.inference.model_config_pb2 import (
     ModelParameter,
     ModelSequenceBatching,
 )
-from service.resolution import Graph, Node
+from service.graph import Graph, Node
 from service.tensors import wire_name
 
 # Words in the names of states, as exporters choose them.

@@ -4,15 +4,56 @@ Owns the names, the labels and the registry. Hot paths count once a tick, not on
 Knows nothing of what is counted.
 """
 
-from collections.abc import Callable
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import accumulate
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client.core import HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 _MODEL = ("model", "version")
 _TICK_SECONDS = (1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 5e-2, 0.25)
 _TICK_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+
+
+class Buckets:
+    """The counts of one histogram, kept by one thread: a lock would cost more than the count."""
+
+    __slots__ = ("_bounds", "counts", "total")
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self._bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+
+    def observe(self, value: float) -> None:
+        """Counts a value."""
+        self.counts[bisect_left(self._bounds, value)] += 1
+        self.total += value
+
+
+class _Histograms(Collector):
+    """One histogram for each version, written out when it is asked for."""
+
+    def __init__(self, name: str, text: str, bounds: Sequence[float]) -> None:
+        self._name, self._text, self._bounds = name, text, bounds
+        self._all: dict[tuple[str, str], Buckets] = {}
+
+    def of(self, model: str, version: str) -> Buckets:
+        """The counts of one version, made at the first call."""
+        return self._all.setdefault((model, version), Buckets(self._bounds))
+
+    def collect(self) -> Iterable[Metric]:
+        family = HistogramMetricFamily(self._name, self._text, labels=_MODEL)
+        for labels, buckets in list(self._all.items()):
+            ends = [*map(floatToGoString, self._bounds), "+Inf"]
+            sums = list(zip(ends, accumulate(buckets.counts), strict=True))
+            family.add_metric(labels, sums, buckets.total)
+        yield family
 
 
 @dataclass(frozen=True)
@@ -26,8 +67,8 @@ class ModelMetrics:
         refused: counts one refusal, by reason.
     """
 
-    tick_seconds: Histogram
-    tick_rows: Histogram
+    tick_seconds: "Buckets"
+    tick_rows: "Buckets"
     opened: Counter
     refused: Callable[[str], None]
 
@@ -40,19 +81,16 @@ class Metrics:
         self.registry = CollectorRegistry()
         counter = partial(Counter, registry=self.registry)
         gauge = partial(Gauge, registry=self.registry)
-        histogram = partial(Histogram, registry=self.registry)
-        self._tick_seconds = histogram(
-            "statewise_tick_seconds",
-            "Time of one tick, in seconds.",
-            _MODEL,
-            buckets=_TICK_SECONDS,
+        self._tick_seconds = _Histograms(
+            "statewise_tick_seconds", "Time of one tick, in seconds.", _TICK_SECONDS
         )
-        self._tick_rows = histogram(
+        self._tick_rows = _Histograms(
             "statewise_tick_rows",
             "Streams advanced by one tick; the sum is the number of steps.",
-            _MODEL,
-            buckets=_TICK_ROWS,
+            _TICK_ROWS,
         )
+        self.registry.register(self._tick_seconds)
+        self.registry.register(self._tick_rows)
         self._opened = counter("statewise_streams_opened", "Streams opened.", _MODEL)
         self._open = gauge("statewise_open_streams", "Streams open now.", _MODEL)
         self._refused = counter(
@@ -80,8 +118,8 @@ class Metrics:
         """Counters of one version; `open_streams` is asked at each scrape."""
         self._open.labels(model, version).set_function(open_streams)
         return ModelMetrics(
-            tick_seconds=self._tick_seconds.labels(model, version),
-            tick_rows=self._tick_rows.labels(model, version),
+            tick_seconds=self._tick_seconds.of(model, version),
+            tick_rows=self._tick_rows.of(model, version),
             opened=self._opened.labels(model, version),
             refused=lambda reason: self._refused.labels(model, version, reason).inc(),
         )

@@ -11,10 +11,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from service.batcher import Ready
 from service.errors import InvalidArgument, ServiceError, shorten, stopping
 from service.metrics import Metrics
 from service.models import Models, ServedModel
+from service.ready import Ready
 from service.requests import Answer, Request, SequenceId, check_outputs, decode, encode
 from service.settings import Settings
 from service.stepping import packed

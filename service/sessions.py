@@ -18,7 +18,7 @@ import onnxruntime
 
 from service.artifact import Artifact
 from service.errors import ArtifactError, ProviderError
-from service.resolution import Graph, node
+from service.graph import Graph, node
 from service.settings import Provider
 from service.tensors import Array
 

@@ -10,7 +10,6 @@ import secrets
 from collections.abc import Callable
 
 from service.arena import Slot
-from service.batcher import Ready
 from service.chunks import Chunk, Float32, decode
 from service.errors import (
     AlreadyExists,
@@ -22,6 +21,7 @@ from service.errors import (
 )
 from service.metrics import Metrics
 from service.models import Models, ServedModel
+from service.ready import Ready
 from service.settings import Settings
 from service.stepping import packed
 from service.tensors import Array

@@ -12,6 +12,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 
 import grpc
@@ -55,15 +56,57 @@ async def serve(settings: Settings) -> None:
         SettingsError: a port is taken.
     """
     wake_in_batches()
+    parts = _assemble(settings)
+    # Not before: until here a signal ends the process as it ends any other.
+    stop = _stop_signal(parts.streams)
+    if settings.worker:
+        _end_with_supervisor(stop)
+    port = _listen(parts.server, settings)
+    _collect_rarely()
+    with _metrics_endpoint(parts.metrics, settings) as metrics_address:
+        await parts.server.start()
+        for name in _SERVICES:
+            await parts.status.set(name, health_pb2.HealthCheckResponse.SERVING)
+        background = [asyncio.create_task(parts.sequences.sweep())]
+        if settings.watch_seconds:
+            background.append(asyncio.create_task(parts.catalogue.watch()))
+        # For people, and for programs that asked for a free port.
+        grpc_address = address(settings.host, port)
+        print(f"ready: grpc {grpc_address} metrics {metrics_address}", flush=True)
+        await stop.wait()
+        _log.info("stopping: %d open streams, %g s", parts.streams.live, settings.drain_seconds)
+        await parts.status.enter_graceful_shutdown()
+        await parts.streams.drain(settings.drain_seconds)
+        await parts.stream_servicer.cut(_CUT_SECONDS)
+        await parts.server.stop(grace=_CUT_SECONDS)
+        for task in background:
+            task.cancel()
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """Everything that a running server consists of."""
+
+    server: grpc.aio.Server
+    status: health.aio.HealthServicer
+    stream_servicer: StreamServicer
+    streams: Streams
+    sequences: Sequences
+    catalogue: Catalogue
+    metrics: Metrics
+
+
+def _assemble(settings: Settings) -> _Parts:
+    """Loads the models and puts the services before them."""
     metrics = Metrics()
     load = partial(load_model, settings=settings, metrics=metrics)
     models = Models(map(load, repository.scan(settings.model_repository)))
     streams = Streams(models, settings, metrics)
     sequences = Sequences(models, streams, settings, metrics)
     catalogue = Catalogue(models, streams, settings, load)
-    servicer = StreamServicer(streams)
+    stream_servicer = StreamServicer(streams)
     server = grpc.aio.server(options=_options(settings))
-    add_stream_service(servicer, server)
+    add_stream_service(stream_servicer, server)
     add_GRPCInferenceServiceServicer_to_server(
         InferenceServicer(models, sequences, catalogue), server
     )
@@ -72,30 +115,7 @@ async def serve(settings: Settings) -> None:
     reflection.enable_server_reflection(
         (*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server
     )
-    # Not before: until here a signal ends the process as it ends any other.
-    stop = _stop_signal(streams)
-    if settings.worker:
-        _end_with_supervisor(stop)
-    port = _listen(server, settings)
-    _collect_rarely()
-    with _metrics_endpoint(metrics, settings) as metrics_address:
-        await server.start()
-        for name in _SERVICES:
-            await status.set(name, health_pb2.HealthCheckResponse.SERVING)
-        background = [asyncio.create_task(sequences.sweep())]
-        if settings.watch_seconds:
-            background.append(asyncio.create_task(catalogue.watch()))
-        # For people, and for programs that asked for a free port.
-        grpc_address = address(settings.host, port)
-        print(f"ready: grpc {grpc_address} metrics {metrics_address}", flush=True)
-        await stop.wait()
-        _log.info("stopping: %d open streams, %g s", streams.live, settings.drain_seconds)
-        await status.enter_graceful_shutdown()
-        await streams.drain(settings.drain_seconds)
-        await servicer.cut(_CUT_SECONDS)
-        await server.stop(grace=_CUT_SECONDS)
-        for task in background:
-            task.cancel()
+    return _Parts(server, status, stream_servicer, streams, sequences, catalogue, metrics)
 
 
 def _collect_rarely() -> None:

@@ -1,12 +1,11 @@
 """Models by others, through the loader and the seam: what they declare, and what is refused."""
 
 import asyncio
-from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+from calling import Calls, arrays, load, row
 from foreign import (
     ACCUMULATOR_CONFIG,
     F32,
@@ -21,54 +20,6 @@ from foreign import (
 from onnx import helper
 
 from service.errors import ArtifactError, ServiceError
-from service.loader import load_model
-from service.metrics import Metrics
-from service.models import Models
-from service.repository import Entry
-from service.requests import Answer, Input, Request
-from service.sequences import Sequences
-from service.settings import Settings
-from service.streams import Streams
-from service.tensors import wire_name
-
-
-def load(path: Path):
-    entry = Entry(path.parent.parent.name, int(path.parent.name), path)
-    return load_model(entry, Settings(path, max_streams=64), Metrics())
-
-
-class Calls:
-    """Sequences over one model, with requests made from arrays."""
-
-    def __init__(self, *models, **settings):
-        self.models = Models(models)
-        self.metrics = Metrics()
-        options = Settings(Path("unused"), **settings)
-        self.streams = Streams(self.models, options, self.metrics)
-        self.sequences = Sequences(self.models, self.streams, options, self.metrics)
-        self.name = models[0].name
-
-    def infer(self, sequence=None, start=False, end=False, version="", outputs=(), **arrays):
-        future = asyncio.get_running_loop().create_future()
-        inputs = [
-            Input(name, wire_name(value.dtype), value.shape, value.tobytes())
-            for name, value in arrays.items()
-        ]
-        request = Request(self.name, version, inputs, sequence, start, end, outputs)
-        self.sequences.infer(request, future.set_result)
-        return future
-
-
-def arrays(answer):
-    assert isinstance(answer, Answer), answer
-    return {
-        tensor.name: np.frombuffer(data, tensor.dtype).reshape(shape)
-        for tensor, shape, data in answer.outputs
-    }
-
-
-def row(*values):
-    return np.array([values], np.float32)
 
 
 async def test_states_controls_constants_and_initial_values_are_as_declared(tmp_path):
@@ -276,92 +227,3 @@ def test_a_custom_operator_is_refused(tmp_path):
     onnx.save(model, path)
     with pytest.raises(ArtifactError, match="ONNX Runtime refuses it"):
         load(path)
-
-
-@pytest.mark.parametrize(
-    ("request_options", "reason"),
-    [
-        ({"sequence": 5}, "SEQUENCE_NOT_STARTED"),
-        ({"sequence": 5, "end": True}, "SEQUENCE_NOT_STARTED"),
-        ({"sequence": 0, "start": True}, "SEQUENCE_ID_MISSING"),
-        ({"sequence": "", "start": True}, "SEQUENCE_ID_MISSING"),
-        ({}, "SEQUENCE_ID_MISSING"),
-        ({"sequence": "x" * 200, "start": True}, "SEQUENCE_ID_LENGTH"),
-        ({"sequence": 5, "start": True, "x": np.zeros((2, 3), np.float32)}, "BATCH_SIZE"),
-        ({"sequence": 5, "start": True, "x": np.zeros((1, 4), np.float32)}, "SHAPE"),
-        ({"sequence": 5, "start": True, "x": np.zeros((1, 3), np.float64)}, "DTYPE"),
-        ({"sequence": 5, "start": True, "x": row(1, np.nan, 0)}, "NON_FINITE_INPUT"),
-        ({"sequence": 5, "start": True, "sum": row(1, 2, 3)}, "INPUT_UNKNOWN"),
-        ({"sequence": 5, "start": True, "outputs": ("nothing",)}, "OUTPUT_UNKNOWN"),
-        ({"sequence": 5, "start": True, "version": "9"}, "VERSION_NOT_FOUND"),
-    ],
-)
-async def test_a_bad_request_is_refused_and_opens_nothing(tmp_path, request_options, reason):
-    calls = Calls(load(accumulator(tmp_path / "acc")))
-    error = await calls.infer(**({"x": row(1, 2, 3)} | request_options))
-    assert isinstance(error, ServiceError), error
-    assert error.reason == reason
-    assert calls.streams.live == 0
-    assert not calls.sequences._live
-
-
-async def test_a_refused_request_leaves_its_sequence_as_it_was(tmp_path):
-    calls = Calls(load(accumulator(tmp_path / "acc")))
-    await calls.infer(5, start=True, x=row(1, 1, 1))
-    assert (await calls.infer(5, x=row(np.inf, 1, 1))).reason == "NON_FINITE_INPUT"
-    assert (await calls.infer(5, start=True, x=row(np.inf, 1, 1))).reason == "NON_FINITE_INPUT"
-    assert arrays(await calls.infer(5, x=row(0, 0, 0)))["y"].tolist() == [[3, 4, 5]]
-
-
-async def test_start_on_a_live_id_begins_anew_and_is_counted(tmp_path):
-    calls = Calls(load(accumulator(tmp_path / "acc")))
-    await calls.infer(5, start=True, x=row(9, 9, 9))
-    again = arrays(await calls.infer(5, start=True, x=row(1, 1, 1)))
-    assert again["y"].tolist() == [[3, 4, 5]]
-    assert again["told"].tolist() == [[1, 0, 1, 5]]
-    assert calls.streams.live == 1
-    count = calls.metrics.registry.get_sample_value("statewise_sequences_restarted_total")
-    assert count == 1
-
-
-async def test_two_requests_of_one_sequence_in_flight_keep_their_order(tmp_path):
-    calls = Calls(load(accumulator(tmp_path / "acc")))
-    waiting = [
-        calls.infer("a", start=True, x=row(1, 0, 0)),
-        calls.infer("a", x=row(2, 0, 0)),
-        calls.infer("a", end=True, x=row(3, 0, 0)),
-        calls.infer("a", x=row(3, 0, 0)),
-        calls.infer("a", start=True, x=row(5, 0, 0)),
-    ]
-    *found, _, last = [await one for one in waiting]
-    assert [arrays(one)["y"][0, 0] for one in found] == [3, 7, 13]
-    assert waiting[3].result().reason == "SEQUENCE_NOT_STARTED"
-    assert arrays(last)["y"][0, 0] == 11
-
-
-async def test_an_idle_sequence_ends_and_its_id_is_told_so(tmp_path):
-    config = ACCUMULATOR_CONFIG.replace(
-        "sequence_batching {", "sequence_batching { max_sequence_idle_microseconds: 1000", 1
-    )
-    calls = Calls(load(accumulator(tmp_path / "acc", config)))
-    sweep = asyncio.create_task(calls.sequences.sweep())
-    await calls.infer(5, start=True, x=row(1, 1, 1))
-    async with asyncio.timeout(30):
-        while calls.streams.live:  # noqa: ASYNC110 - nobody is told of it
-            await asyncio.sleep(0.02)
-    assert (await calls.infer(5, x=row(1, 1, 1))).reason == "SEQUENCE_EXPIRED"
-    assert arrays(await calls.infer(5, start=True, x=row(1, 1, 1)))["y"].tolist() == [[3, 4, 5]]
-    sweep.cancel()
-
-
-async def test_a_sequence_stays_with_its_version(tmp_path):
-    one = load(doubling(tmp_path / "v", version=1))
-    assert replace(one, version=2).version == 2
-    first = load(accumulator(tmp_path / "acc"))
-    calls = Calls(first)
-    await calls.infer(5, start=True, x=row(1, 1, 1))
-    newer = replace(load(accumulator(tmp_path / "acc")), version=2)
-    calls.models.add(newer)
-    assert (await calls.infer(5, x=row(1, 1, 1))).model.version == 1
-    assert (await calls.infer(5, version="2", x=row(1, 1, 1))).reason == "VERSION_CHANGED"
-    assert (await calls.infer(6, start=True, x=row(1, 1, 1))).model.version == 2

@@ -1,0 +1,55 @@
+"""Requests of the Open Inference Protocol made from arrays, without a transport."""
+
+import asyncio
+from pathlib import Path
+
+import numpy as np
+
+from service.loader import load_model
+from service.metrics import Metrics
+from service.models import Models
+from service.repository import Entry
+from service.requests import Answer, Input, Request
+from service.sequences import Sequences
+from service.settings import Settings
+from service.streams import Streams
+from service.tensors import wire_name
+
+
+def load(path: Path):
+    entry = Entry(path.parent.parent.name, int(path.parent.name), path)
+    return load_model(entry, Settings(path, max_streams=64), Metrics())
+
+
+class Calls:
+    """Sequences over one model, with requests made from arrays."""
+
+    def __init__(self, *models, **settings):
+        self.models = Models(models)
+        self.metrics = Metrics()
+        options = Settings(Path("unused"), **settings)
+        self.streams = Streams(self.models, options, self.metrics)
+        self.sequences = Sequences(self.models, self.streams, options, self.metrics)
+        self.name = models[0].name
+
+    def infer(self, sequence=None, start=False, end=False, version="", outputs=(), **arrays):
+        future = asyncio.get_running_loop().create_future()
+        inputs = [
+            Input(name, wire_name(value.dtype), value.shape, value.tobytes())
+            for name, value in arrays.items()
+        ]
+        request = Request(self.name, version, inputs, sequence, start, end, outputs)
+        self.sequences.infer(request, future.set_result)
+        return future
+
+
+def arrays(answer):
+    assert isinstance(answer, Answer), answer
+    return {
+        tensor.name: np.frombuffer(data, tensor.dtype).reshape(shape)
+        for tensor, shape, data in answer.outputs
+    }
+
+
+def row(*values):
+    return np.array([values], np.float32)
