@@ -1,7 +1,7 @@
 """The benchmark `tick`: the server's batched tick, without gRPC, beside ONNX Runtime's own rate.
 
-Owns what is timed: a tick as the server makes it (queue, gather, one call, scatter, checks, answers
-to each stream) against the same call on the same rows with nothing around it. They take turns, so
+Owns what is timed: batches through the seam as a front end hands them over (queue, gather, one call,
+scatter, checks, delivery) against the same call on the same rows with nothing around it. They take turns, so
 that whatever else the machine does falls on both.
 """
 
@@ -9,12 +9,16 @@ import argparse
 import asyncio
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
+
+import uvloop
 
 from benchmarks import cores, machine, model
 from benchmarks.benchmark import Benchmark
 from benchmarks.report import Column, Record
+from service.batcher import Batcher
 from service.engine import Engine
 from service.loader import load_model
 from service.metrics import Metrics
@@ -24,8 +28,8 @@ from service.repository import scan
 from service.settings import Settings
 
 _DESCRIPTION = """\
-How much of ONNX Runtime's rate is left once a batch is made, its states are kept and every stream
-gets its answer: ticks of the server without gRPC, in turns with the bare call on the same rows.
+How much of ONNX Runtime's rate is left once a batch is gathered, computed, checked, its states kept
+and its answers handed over: the server's ticks without gRPC, in turns with the bare call.
 
 example:
   python -m benchmarks tick
@@ -33,6 +37,8 @@ example:
 _BATCHES = (1, 8, 32, 64, 128, 256)
 _SECONDS, _QUICK_SECONDS = 0.1, 0.01
 _TURNS, _QUICK_TURNS = 15, 3
+# Steps a second that no core reaches.
+_MOST_STEPS = 1_000_000
 
 
 def measure(options: argparse.Namespace) -> list[Record]:
@@ -44,7 +50,7 @@ def measure(options: argparse.Namespace) -> list[Record]:
         (entry,) = scan(repository)
         served = load_model(entry, Settings(repository), Metrics())
         bare = Engine(served.artifact, provider="cpu", max_batch=max(_BATCHES))
-        return [asyncio.run(_compare(served, bare, rows, seconds, turns)) for rows in _BATCHES]
+        return [uvloop.run(_compare(served, bare, rows, seconds, turns)) for rows in _BATCHES]
 
 
 async def _compare(
@@ -54,7 +60,7 @@ async def _compare(
     raw, ticked = [], []
     for _ in range(turns):
         raw.append(_bare_rate(bare, rows, seconds))
-        ticked.append(await _tick_rate(served, rows, seconds))
+        ticked.append(await _tick_rate(served, bare, rows, seconds))
     shares = [one / other for one, other in zip(ticked, raw, strict=True)]
     return {
         "benchmark": "tick",
@@ -77,32 +83,39 @@ def _bare_rate(engine: Engine, rows: int, seconds: float) -> float:
     return calls * rows / (now - started)
 
 
-async def _tick_rate(served: ServedModel, rows: int, seconds: float) -> float:
-    """Steps a second of streams that each send their next step when the last one is answered."""
-    batcher, arena = served.batcher, served.arena
-    slots = [arena.acquire() for _ in range(rows)]
-    inputs = [served.input_layout.rows(1) for _ in slots]
+async def _tick_rate(served: ServedModel, bare: Engine, rows: int, seconds: float) -> float:
+    """Steps a second of batches that go into the seam and come out of it."""
+    arena, signature = served.arena, served.signature
     ended = asyncio.get_running_loop().create_future()
-    steps, answered, started = 0, 0, time.perf_counter()
+    steps, started = 0, 0.0
 
-    def land(_ready: Ready) -> None:
-        nonlocal answered, steps
-        answered += 1
-        if answered < rows:
-            return
-        answered, steps = 0, steps + rows
-        if time.perf_counter() - started < seconds:
-            send()
+    def deliver(_done: Sequence[Ready]) -> None:
+        nonlocal steps
+        steps += rows
+        if batches and time.perf_counter() - started < seconds:
+            batcher.put(batches.pop())
         else:
             ended.set_result(time.perf_counter() - started)
 
-    def send() -> None:
-        batcher.put([Ready(slot.row, row, land) for slot, row in zip(slots, inputs, strict=True)])
-
-    send()
+    batcher = Batcher(
+        bare,
+        arena,
+        served.metrics,
+        layouts=(signature.output_layout(), signature.state_layout()),
+        deliver=deliver,
+    )
+    slots = [arena.acquire() for _ in range(rows)]
+    inputs = [served.input_layout.rows(1) for _ in slots]
+    # What arrives is the front end's to make; more than there is time for.
+    batches = [
+        [Ready(slot.row, row) for slot, row in zip(slots, inputs, strict=True)]
+        for _ in range(int(seconds * _MOST_STEPS / rows))
+    ]
+    started = time.perf_counter()
+    batcher.put(batches.pop())
     took: float = await ended
     for slot in slots:
-        batcher.retire(slot)
+        arena.release(slot)
     return steps / took
 
 

@@ -27,22 +27,17 @@ class Ready:
         future: of a chunk that was submitted by itself.
         then: is told when it is delivered, where somebody wants to know of it alone.
         queued: when it was put, in nanoseconds.
+        block, row: where its answers stand.
     """
 
-    __slots__ = (
-        "_answers",
-        "_block",
-        "_row",
-        "dropped",
-        "error",
-        "future",
-        "inputs",
-        "queued",
-        "slot",
-        "steps",
-        "taken",
-        "then",
-    )
+    # Defaults of the class, since a chunk is made for every message and most never change them.
+    taken = 0
+    error: ServiceError | None = None
+    dropped = False
+    future: "asyncio.Future[Array] | None" = None
+    queued = 0
+    block: Array | None = None
+    row = 0
 
     def __init__(
         self, slot: int, inputs: Array, then: "Callable[[Ready], None] | None" = None
@@ -50,34 +45,24 @@ class Ready:
         self.slot = slot
         self.inputs = inputs
         self.steps = len(inputs)
-        self.taken = 0
-        self.error: ServiceError | None = None
-        self.dropped = False
-        self.queued = 0
-        self.future: asyncio.Future[Array] | None = None
         self.then = then
-        self._block: Array | None = None
-        self._row = 0
-        self._answers: list[Array] | None = None
 
-    def answer(self, block: Array, row: int) -> bool:
-        """Takes the answer to its next step, a row of a block; returns whether it was the last."""
-        self.taken += 1
+    def answer(self, outputs: Array, row: int) -> bool:
+        """Takes the answer to its next step, a row of a batch; returns whether it was the last."""
         if self.steps == 1:
             # Cut out of its batch only if somebody asks for it.
-            self._block, self._row = block, row
+            self.taken, self.block, self.row = 1, outputs, row
             return True
-        if self._answers is None:
-            self._answers = []
-        self._answers.append(block[row])
+        if self.block is None:
+            self.block = np.empty((self.steps, outputs.shape[1]), outputs.dtype)
+        self.block[self.taken] = outputs[row]
+        self.taken += 1
         return self.taken == self.steps
 
     def joined(self) -> Array:
         """All outputs, (steps, output width)."""
-        if self._block is not None:
-            return self._block[self._row : self._row + 1]
-        assert self._answers is not None
-        return np.stack(self._answers)
+        assert self.block is not None
+        return self.block[self.row : self.row + self.steps]
 
 
 def settle(done: Sequence[Ready]) -> None:
