@@ -1,8 +1,8 @@
 """The benchmark `tick`: the server's batched tick, without gRPC, beside ONNX Runtime's own rate.
 
-Owns what is timed: batches through the seam as a front end hands them over (queue, gather, one call,
-scatter, checks, delivery) against the same call on the same rows with nothing around it. They take turns, so
-that whatever else the machine does falls on both.
+Owns what is timed: batches through the seam as a front end hands them over (queue, gather, one
+call, scatter, checks, delivery) against the same call on the same rows with nothing around it. They
+take turns, so that whatever else the machine does falls on both.
 """
 
 import argparse
