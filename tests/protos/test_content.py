@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from protos.content import content_digest, read_metadata
+from protos.content import content_digest, external_files, read_metadata
 
 
 def model(weight: float = 1.0, **metadata: str) -> bytes:
@@ -78,3 +78,19 @@ def test_what_is_not_protobuf_is_refused(content: bytes, message: str) -> None:
         content_digest(content)
     with pytest.raises(ValueError, match=message):
         read_metadata(content)
+
+
+def test_files_outside_are_found_at_any_depth():
+    weight = onnx.helper.make_tensor("w", onnx.TensorProto.FLOAT, [1], [0.0])
+    weight.ClearField("float_data")
+    weight.data_location = onnx.TensorProto.EXTERNAL
+    weight.external_data.add(key="location", value="deep.bin")
+    value = onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [1])
+    branch = onnx.helper.make_graph([], "branch", [], [value], [weight])
+    choice = onnx.helper.make_node("If", ["c"], ["y"], then_branch=branch, else_branch=branch)
+    other = onnx.TensorProto()
+    other.CopyFrom(weight)
+    other.external_data[0].value = "top.bin"
+    graph = onnx.helper.make_graph([choice], "graph", [], [value], [other])
+    model = onnx.helper.make_model(graph).SerializeToString()
+    assert external_files(model) == ["deep.bin", "top.bin"]

@@ -1,4 +1,4 @@
-"""NVIDIA's perf_analyzer against a running server: sequences on streams and one by one, no error."""
+"""NVIDIA's perf_analyzer against a running server: sequences on streams and in single calls."""
 
 import ctypes.util
 import os
