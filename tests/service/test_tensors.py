@@ -48,7 +48,7 @@ def test_a_number_that_is_none_is_found_in_its_row_alone(some, data):
         return
     row = data.draw(st.integers(0, 3))
     bad = data.draw(st.sampled_from((np.nan, np.inf, -np.inf)))
-    layout.view(packed, data.draw(st.sampled_from(floating)))[row].flat[-1] = bad
+    layout.view(packed, data.draw(st.sampled_from(floating))).reshape(4, -1)[row, -1] = bad
     assert layout.finite(packed).tolist() == [number != row for number in range(4)]
 
 
