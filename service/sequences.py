@@ -32,12 +32,13 @@ _SWEEP_SECONDS = 0.25
 class _Sequence:
     """One id: its stream while it has one, and the requests that wait for each other."""
 
-    __slots__ = ("busy", "stream", "touched", "waiting")
+    __slots__ = ("busy", "passing", "stream", "touched", "waiting")
 
     def __init__(self) -> None:
         self.stream: Stream | None = None
         self.waiting: deque[tuple[Request, Done]] = deque()
         self.busy = False
+        self.passing = False
         self.touched = 0.0
 
 
@@ -121,7 +122,11 @@ class Sequences:
             self._land(key, sequence, request, ready, done)
 
         sequence.busy = True
-        self._streams.advance(stream, inputs, land)
+        try:
+            self._streams.advance(stream, inputs, land)
+        except ServiceError as error:
+            sequence.busy = False
+            done(error)
 
     def _stepped(self, key: _Key, sequence: _Sequence, request: Request) -> tuple[Stream, Array]:
         """The stream of a request, and its rows; a refused request leaves the stream as it was."""
@@ -183,8 +188,13 @@ class Sequences:
             self._streams.close(stream)
             sequence.stream = None
         done(ready.error or encode(stream.model, ready.joined(), request.outputs))
+        if sequence.passing:
+            # A request that failed at once came from the loop below, which goes on with the next.
+            return
+        sequence.passing = True
         while sequence.waiting and not sequence.busy:
             self._take(key, sequence, *sequence.waiting.popleft())
+        sequence.passing = False
         if sequence.stream is None and not sequence.busy:
             self._live.pop(key, None)
 

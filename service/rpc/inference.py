@@ -177,11 +177,13 @@ class InferenceServicer(GRPCInferenceServiceServicer):
             outbox.put(stream_response(message, outcome))
 
         try:
-            request = request_of(message)
+            self._sequences.infer(request_of(message), done)
         except ServiceError as error:
             done(error)
-            return
-        self._sequences.infer(request, done)
+        except Exception:
+            # It ends the call, which would wait for this answer otherwise.
+            outbox.pending -= 1
+            raise
 
 
 class _Outbox:
@@ -202,7 +204,7 @@ class _Outbox:
     @property
     def finished(self) -> bool:
         """Whether nothing is left, and nothing comes any more."""
-        return self._closed and not self.pending and not self._replies
+        return self._closed and self.pending <= 0 and not self._replies
 
     def put(self, reply: wire.ModelStreamInferResponse) -> None:
         """Queues an answer."""

@@ -96,3 +96,13 @@ async def test_a_sequence_stays_with_its_version(tmp_path):
     assert (await calls.infer(5, x=row(1, 1, 1))).model.version == 1
     assert (await calls.infer(5, version="2", x=row(1, 1, 1))).reason == "VERSION_CHANGED"
     assert (await calls.infer(6, start=True, x=row(1, 1, 1))).model.version == 2
+
+
+async def test_a_thousand_waiting_requests_are_all_told_that_the_server_stops(tmp_path):
+    calls = Calls(load(accumulator(tmp_path / "acc")))
+    await calls.infer("a", start=True, x=row(1, 0, 0))
+    waiting = [calls.infer("a", start=True, x=row(2, 0, 0)) for _ in range(1_000)]
+    calls.models.find("acc").batcher.close()
+    async with asyncio.timeout(30):
+        reasons = {(await one).reason for one in waiting}
+    assert reasons == {"SERVER_STOPPING"}
