@@ -4,6 +4,7 @@ Its own Python wrapper says what the probabilities are. The package is read with
 since its dependencies would replace ONNX Runtime's GPU build.
 """
 
+import asyncio
 import importlib.util
 import os
 import wave
@@ -86,22 +87,41 @@ def expected(silero, recordings):
     return answers
 
 
-def requests(recordings):
-    """Frame after frame of all recordings, side by side; each with the end of the frame before."""
-    before = np.zeros((len(recordings), CONTEXT), np.float32)
-    for step in range(max(map(len, recordings))):
-        for number, frames in enumerate(recordings):
-            if step >= len(frames):
-                continue
-            message = wire.ModelInferRequest(model_name="vad", id=f"{number}")
-            message.parameters["sequence_id"].string_param = f"recording-{number}"
-            message.parameters["sequence_start"].bool_param = step == 0
-            message.parameters["sequence_end"].bool_param = step == len(frames) - 1
-            message.inputs.add(name="input", datatype="FP32", shape=[1, CONTEXT + SAMPLES])
-            data = np.concatenate([before[number], frames[step]])
-            message.raw_input_contents.append(data.tobytes())
-            before[number] = frames[step, -CONTEXT:]
-            yield message
+def requests(number, frames):
+    """Frame after frame of a recording, each with the end of the frame before."""
+    before = np.zeros(CONTEXT, np.float32)
+    for step, frame in enumerate(frames):
+        message = wire.ModelInferRequest(model_name="vad")
+        message.parameters["sequence_id"].string_param = f"recording-{number}"
+        message.parameters["sequence_start"].bool_param = step == 0
+        message.parameters["sequence_end"].bool_param = step == len(frames) - 1
+        message.inputs.add(name="input", datatype="FP32", shape=[1, CONTEXT + SAMPLES])
+        message.raw_input_contents.append(np.concatenate([before, frame]).tobytes())
+        before = frame[-CONTEXT:]
+        yield message
+
+
+async def listen(stub, number, frames):
+    """The probabilities of one recording, each frame sent when the last one is answered."""
+    call, found = stub.ModelStreamInfer(), []
+    for message in requests(number, frames):
+        await call.write(message)
+        reply = await call.read()
+        assert not reply.error_message
+        found += np.frombuffer(reply.infer_response.raw_output_contents[0], "<f4").tolist()
+    await call.done_writing()
+    return found
+
+
+async def listen_to_all(target, recordings):
+    """The probabilities of all recordings at once, a stream each; and the server's statistics."""
+    async with grpc.aio.insecure_channel(target) as channel:
+        stub = GRPCInferenceServiceStub(channel)
+        answers = await asyncio.gather(
+            *(listen(stub, number, frames) for number, frames in enumerate(recordings))
+        )
+        reply = await stub.ModelStatistics(wire.ModelStatisticsRequest(name="vad"))
+    return answers, reply.model_stats[0]
 
 
 def test_64_streams_get_the_probabilities_of_its_own_wrapper(
@@ -111,20 +131,13 @@ def test_64_streams_get_the_probabilities_of_its_own_wrapper(
     path.parent.mkdir(parents=True)
     path.write_bytes((silero / MODEL).read_bytes())
     (path.parent.parent / "config.pbtxt").write_text(CONFIG)
-    answers = [[] for _ in recordings]
-    with serving(path) as server, grpc.insecure_channel(server.target) as channel:
-        stub = GRPCInferenceServiceStub(channel)
-        for reply in stub.ModelStreamInfer(requests(recordings), timeout=100):
-            assert not reply.error_message
-            response = reply.infer_response
-            (probability,) = np.frombuffer(response.raw_output_contents[0], "<f4")
-            answers[int(response.id)].append(probability)
-        statistics = stub.ModelStatistics(wire.ModelStatisticsRequest(name="vad")).model_stats[0]
-    # Bit for bit.
+    with serving(path) as server:
+        answers, statistics = asyncio.run(listen_to_all(server.target, recordings))
+    # Bit for bit, and in company.
     assert answers == expected
+    assert max(one.batch_size for one in statistics.batch_stats) > 8
     # There is speech in it, and silence.
     everything = np.concatenate(expected)
     assert everything.min() < 0.1
     assert everything.max() > 0.9
     assert statistics.inference_count == len(everything)
-    print({one.batch_size: one.compute_infer.count for one in statistics.batch_stats})
