@@ -46,7 +46,7 @@ example:
       --input steps.parquet --output answers.parquet --entity recording --order packet
 """
 _INSPECT = """\
-Looks at a model by others, runs it once, and prints a config.pbtxt to review.
+Looks at a model by others and prints a config.pbtxt to review.
 
 Which tensors carry state is a guess from names, types and shapes: notes are comments of the file.
 Save it beside the version folder, as models/<name>/config.pbtxt.

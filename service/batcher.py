@@ -198,7 +198,7 @@ class Batcher:
         for slot in self._retired:
             self._arena.release(slot)
         self._retired.clear()
-        self._count(tick)
+        self._count(tick, failure)
         self._schedule(asyncio.get_running_loop())
 
     def _scatter(self, tick: _Tick) -> None:
@@ -240,10 +240,12 @@ class Batcher:
         self.statistics.failed_ns += sum(_now() - ready.queued for ready in batch)
         self._deliver(batch)
 
-    def _count(self, tick: _Tick) -> None:
+    def _count(self, tick: _Tick, failure: ServiceError | None) -> None:
         ended, rows = _now(), len(tick.batch)
         self._metrics.tick_rows.observe(rows)
         self._metrics.tick_seconds.observe((ended - tick.started) * 1e-9)
+        if failure is not None:
+            return
         # A chunk has waited once, before its first step.
         waited = sum([tick.started - one.queued for one in tick.batch if one.taken == 1])
         self.statistics.tick(

@@ -32,7 +32,10 @@ class Declared:
         self._config = config
         self._folder = folder
         self.batched = config.max_batch_size > 0
-        self.time_axis = parameter(config, "time_axis") is not None
+        said = parameter(config, "time_axis")
+        if said not in (None, "step"):
+            raise Contradiction(f"parameter time_axis is {said!r}; only step is served")
+        self.time_axis = said is not None
 
     def states(self) -> tuple[State, ...]:
         """Every declared state.

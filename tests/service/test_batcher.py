@@ -80,6 +80,7 @@ async def test_one_failing_call_fails_its_batch_and_the_rhythm_goes_on():
     first = [batcher.submit(arena.acquire(), distinct(1, seed)) for seed in range(3)]
     results = await asyncio.gather(*first, return_exceptions=True)
     assert [type(result) for result in results] == [ModelFault] * 3
+    assert (batcher.statistics.failed, batcher.statistics.steps.count) == (3, 0)
     inputs = distinct(2, 9)
     assert (await batcher.submit(arena.acquire(), inputs)).tobytes() == alone(inputs).tobytes()
 
