@@ -7,6 +7,8 @@ import gc
 import select
 import socket
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -101,19 +103,35 @@ class Generator:
         Raises:
             LoadError: the server can't be reached, refused, broke the wire or fell silent.
         """
+        with self._connected():
+            self._drive(self._settings.warmup_seconds)
+            report = self._measure()
+            self._finish()
+        return report
+
+    def run_until_all_have_answers(self) -> list[int]:
+        """Drives the streams until the last has had its first answer; gives the steps of each.
+
+        Raises:
+            LoadError: as `run`.
+        """
+        with self._connected():
+            while not all(conversation.outputs for conversation in self.conversations):
+                self._exchange()
+        return [len(conversation.outputs) for conversation in self.conversations]
+
+    @contextmanager
+    def _connected(self) -> Iterator[None]:
         # Nothing here is garbage until the end; a collection would only disturb the clock.
         gc.disable()
         try:
             self._connect()
-            self._drive(self._settings.warmup_seconds)
-            report = self._measure()
-            self._finish()
+            yield
         finally:
             for link, _ in self._links.values():
                 link.close()
             self._poll.close()
             gc.enable()
-        return report
 
     def _connect(self) -> None:
         address = (self._settings.host, self._settings.port)

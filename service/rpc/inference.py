@@ -20,6 +20,7 @@ from service.description import describe, metadata_shape
 from service.errors import NotFound, ServiceError
 from service.models import Models, ServedModel
 from service.requests import Answer
+from service.rpc.doorway import Doorway
 from service.rpc.inference_wire import durations, request_of, response_of, stream_response
 from service.rpc.status import answered, errors_as_status
 from service.sequences import Sequences
@@ -34,8 +35,11 @@ _MOST_PENDING = 1_024
 class InferenceServicer(GRPCInferenceServiceServicer):
     """Serves inference.GRPCInferenceService."""
 
-    def __init__(self, models: Models, sequences: Sequences, catalogue: Catalogue) -> None:
-        """Serves the models behind the seam."""
+    def __init__(
+        self, models: Models, sequences: Sequences, catalogue: Catalogue, doorway: Doorway
+    ) -> None:
+        """Serves the models behind the seam, newcomers first where streams crowd."""
+        self._doorway = doorway
         self._models = models
         self._sequences = sequences
         self._catalogue = catalogue
@@ -145,18 +149,22 @@ class InferenceServicer(GRPCInferenceServiceServicer):
     ) -> None:
         """Requests and answers, until the caller half-closes and all is answered."""
         async with errors_as_status(context):
-            outbox = _Outbox()
-            reader = asyncio.create_task(self._read(context, outbox))
-            try:
-                while True:
-                    for reply in await outbox.take():
-                        await context.write(reply)
-                    if outbox.finished:
-                        break
-                # What went wrong in the reader ends the call.
-                await reader
-            finally:
-                reader.cancel()
+            with self._doorway.call():
+                await self._serve(context)
+
+    async def _serve(self, context: _Context) -> None:
+        outbox = _Outbox()
+        reader = asyncio.create_task(self._read(context, outbox))
+        try:
+            while True:
+                for reply in await outbox.take():
+                    await context.write(reply)
+                if outbox.finished:
+                    break
+            # What went wrong in the reader ends the call.
+            await reader
+        finally:
+            reader.cancel()
 
     async def _read(self, context: _Context, outbox: "_Outbox") -> None:
         try:
@@ -167,6 +175,8 @@ class InferenceServicer(GRPCInferenceServiceServicer):
                 self._begin(message, outbox)
                 if outbox.pending >= _MOST_PENDING:
                     await outbox.room()
+                if self._doorway.shut:
+                    await self._doorway.wait()
         finally:
             outbox.close()
 

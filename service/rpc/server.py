@@ -29,6 +29,7 @@ from service.errors import SettingsError
 from service.loader import load_model
 from service.metrics import Metrics
 from service.models import Models
+from service.rpc.doorway import Doorway
 from service.rpc.inference import InferenceServicer
 from service.rpc.stream import StreamServicer, add_stream_service
 from service.rpc.wakeups import wake_in_batches
@@ -104,11 +105,12 @@ def _assemble(settings: Settings) -> _Parts:
     streams = Streams(models, settings, metrics)
     sequences = Sequences(models, streams, settings, metrics)
     catalogue = Catalogue(models, streams, settings, load)
-    stream_servicer = StreamServicer(streams)
+    doorway = Doorway(asyncio.get_running_loop())
+    stream_servicer = StreamServicer(streams, doorway)
     server = grpc.aio.server(options=_options(settings))
     add_stream_service(stream_servicer, server)
     add_GRPCInferenceServiceServicer_to_server(
-        InferenceServicer(models, sequences, catalogue), server
+        InferenceServicer(models, sequences, catalogue, doorway), server
     )
     status = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(status, server)

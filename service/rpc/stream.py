@@ -17,6 +17,7 @@ from protos.statewise.v1 import stream_pb2 as wire
 from protos.statewise.v1.stream_pb2_grpc import StreamServiceServicer
 from service.chunks import Chunk, Float32
 from service.errors import InvalidArgument, ProtocolViolation, stopping
+from service.rpc.doorway import Doorway
 from service.rpc.status import errors_as_status
 from service.streams import Stream as LiveStream
 from service.streams import Streams
@@ -64,9 +65,10 @@ class _Call:
 class StreamServicer(StreamServiceServicer):
     """Serves statewise.v1.StreamService."""
 
-    def __init__(self, streams: Streams) -> None:
-        """Serves the streams behind the seam."""
+    def __init__(self, streams: Streams, doorway: Doorway) -> None:
+        """Serves the streams behind the seam, newcomers first where they crowd."""
         self._streams = streams
+        self._doorway = doorway
         self._calls: set[_Call] = set()
         self._cutting = False
 
@@ -97,7 +99,8 @@ class StreamServicer(StreamServiceServicer):
         call = _Call()
         self._calls.add(call)
         try:
-            yield call
+            with self._doorway.call():
+                yield call
         except asyncio.CancelledError:
             if not self._cutting:
                 raise
@@ -134,6 +137,8 @@ class StreamServicer(StreamServiceServicer):
     async def _converse(self, stream: LiveStream, context: _Context, call: _Call) -> None:
         """Answers chunk by chunk until the caller closes or half-closes."""
         while True:
+            if self._doorway.shut:
+                await self._doorway.wait()
             request = await self._read(context, call)
             if request is grpc.aio.EOF:
                 return

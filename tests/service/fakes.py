@@ -1,5 +1,6 @@
 """A model whose answers a test can predict, and a server of it without ONNX Runtime."""
 
+import asyncio
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from service.batcher import Batcher
 from service.chunks import Chunk
 from service.metrics import Metrics
 from service.models import Models, ServedModel
+from service.rpc.doorway import Doorway
 from service.selftest import SelfTest
 from service.settings import Settings
 from service.streams import Streams
@@ -130,3 +132,8 @@ def chunk(sequence: int, values: Float32, **changes: object) -> Chunk:
 def distinct(steps: int, seed: int, features: int = FEATURES) -> Float32:
     """Data of its own for every stream, so that cross-talk shows."""
     return np.random.default_rng(seed).normal(size=(steps, features)).astype(np.float32)
+
+
+def doorway() -> Doorway:
+    """On the loop that runs."""
+    return Doorway(asyncio.get_running_loop())

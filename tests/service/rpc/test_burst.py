@@ -6,10 +6,12 @@ import collections
 import grpc
 from processes import serving
 
+from benchmarks.load.generator import Generator, LoadSettings
 from protos.statewise.v1 import stream_pb2 as wire
 from protos.statewise.v1.stream_pb2_grpc import StreamServiceStub
 
 STREAMS, CONNECTIONS = 4_000, 8
+CROWD = 600
 
 
 async def opened(stub):
@@ -38,3 +40,13 @@ async def open_all(target):
 def test_4000_streams_opened_at_once_are_all_served(model_path):
     with serving(model_path) as server:
         assert asyncio.run(open_all(server.target)) == {"opened": STREAMS}
+
+
+def test_newcomers_come_in_while_others_keep_the_server_busy(model_path):
+    with serving(model_path) as server:
+        host, port = server.target.rsplit(":", 1)
+        load = LoadSettings(host, int(port), "random", CROWD, 2, warmup_seconds=0, seconds=1)
+        taken = Generator(load).run_until_all_have_answers()
+    # Steps and not seconds: how often the first went before the last had its turn. Where each
+    # newcomer waits a round of everybody's messages, it is hundreds.
+    assert max(taken) < 250

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import grpc
 import numpy as np
 import pytest
-from fakes import FEATURES, OUTPUTS, FakeEngine, alone, distinct, fake_model, fake_streams
+from fakes import FEATURES, OUTPUTS, FakeEngine, alone, distinct, doorway, fake_model, fake_streams
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
@@ -19,7 +19,7 @@ from service.streams import Streams
 
 @asynccontextmanager
 async def serving(streams: Streams) -> AsyncIterator[tuple[StreamServiceStub, StreamServicer]]:
-    server, servicer = grpc.aio.server(), StreamServicer(streams)
+    server, servicer = grpc.aio.server(), StreamServicer(streams, doorway())
     add_stream_service(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()

@@ -1,0 +1,83 @@
+"""Who goes first where calls open faster than they are taken in: those that open.
+
+Owns one rule of fairness. gRPC hands over one new call in a round or two of the event loop, and at
+saturation a round holds a message of every open stream: the more of them, the longer each newcomer
+waits, until the last of a thousand has had no answer while the first had thousands. So a call that
+opens shuts the doorway: open streams finish what they are at, and none reads its next message until
+no call has opened for a moment. Rounds are then short, and newcomers come in at once. It is shut
+for a bounded time, and then open for at least as long, so that a flood of opens stops nobody
+either. Knows nothing of messages.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+# Below this many streams a round is short, and the rule would only delay them.
+_CROWD = 128
+# Within which gRPC hands over the next call, if there is one.
+_QUIET_SECONDS = 0.002
+_SHUT_SECONDS = 0.1
+
+
+class Doorway:
+    """Between the streams' reads and the event loop.
+
+    Attributes:
+        shut: whether the next read has to wait.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Starts open and empty, on the loop that the calls run on."""
+        self.shut = False
+        self._loop = loop
+        self._calls = 0
+        self._happened = 0
+        self._seen = 0
+        self._shut_at = 0.0
+        self._rested = 0.0
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    @contextmanager
+    def call(self) -> Iterator[None]:
+        """A call that opens here and ends with the block."""
+        self._enter()
+        try:
+            yield
+        finally:
+            self._calls -= 1
+
+    async def wait(self) -> None:
+        """Returns once reads may go on; to be asked where it is shut."""
+        self._happened += 1
+        waiter: asyncio.Future[None] = self._loop.create_future()
+        self._waiting.append(waiter)
+        await waiter
+
+    def _enter(self) -> None:
+        self._calls += 1
+        self._happened += 1
+        now = self._loop.time()
+        if self.shut or self._calls < _CROWD or now < self._rested:
+            return
+        self.shut = True
+        self._shut_at = now
+        self._watch()
+
+    def _watch(self) -> None:
+        self._seen = self._happened
+        self._loop.call_later(_QUIET_SECONDS, self._look)
+
+    def _look(self) -> None:
+        now = self._loop.time()
+        shut = now - self._shut_at
+        if self._happened != self._seen and shut < _SHUT_SECONDS:
+            self._watch()
+            return
+        self.shut = False
+        self._rested = now + shut
+        waiting, self._waiting = self._waiting, deque()
+        for waiter in waiting:
+            if not waiter.done():
+                waiter.set_result(None)
