@@ -82,7 +82,7 @@ class Arena:
     def gather(self, slots: NDArray[np.intp], out: Array) -> None:
         """Copies the rows of `slots`, (batch,), into `out`, (batch, state size)."""
         # mode="clip" skips a bounds check that acquire has made true.
-        np.take(self.rows, slots, axis=0, out=out, mode="clip")
+        self.rows.take(slots, axis=0, out=out, mode="clip")
 
     def scatter(self, slots: NDArray[np.intp], states: Array) -> None:
         """Copies `states`, (batch, state size), into the rows of `slots`, (batch,)."""

@@ -1,29 +1,30 @@
 """The tick: every stream that has a step ready advances by one step, all in one call.
 
-Owns the queue of chunks and the rhythm of calls. Batches come in and go out: `put` takes a list of
-ready chunks, and each tick hands the list of those that it finished to `deliver`, so that a front
-end can read and write many at a time. `submit` is the same for one chunk, with a future. A tick
-starts as soon as anything is ready; whatever arrives meanwhile is the next batch. A chunk of many
-steps takes one step a tick beside everybody else's, and goes to the end of the queue after each, so
-that it holds nobody up. Knows nothing of stream ids, sequence numbers or transports.
+Owns the rhythm of calls. Batches come in and go out: `put` takes a list of steps that are ready,
+and each tick hands the list of those that it took, and one block of answers, to `deliver`, so that
+a front end can read and write many at a time. `begin` and `submit` are the same for one chunk, for
+which somebody waits. A tick starts as soon as anything is ready; whatever arrives meanwhile is the
+next batch. A chunk of many steps takes one step a tick beside everybody else's, and goes to the end
+of the queue after each, so that it holds nobody up. Knows nothing of stream ids, sequence numbers
+or transports.
 """
 
 import asyncio
 import logging
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 
 import numpy as np
 
 from service.arena import Arena, Slot
+from service.backlog import Backlog
 from service.engine import StepEngine
 from service.errors import ModelFault, ServiceError, stopping
 from service.metrics import ModelMetrics
-from service.ready import Ready, settle
+from service.ready import Buffer, Ready, Walk, settle
 from service.statistics import Statistics
-from service.tensors import Array, Layout, finite_rows
+from service.tensors import Array, Layout, all_finite
 
 _log = logging.getLogger(__name__)
 _now = time.perf_counter_ns
@@ -32,11 +33,12 @@ _now = time.perf_counter_ns
 class _Tick:
     """One batch on its way through the engine, and when it reached each part of it."""
 
-    __slots__ = ("batch", "computed", "gathered", "slots", "started")
+    __slots__ = ("batch", "computed", "gathered", "slots", "started", "waited")
 
-    def __init__(self, batch: list[Ready], started: int) -> None:
+    def __init__(self, batch: list[Ready], started: int, waited: int) -> None:
         self.batch = batch
         self.slots = np.array([ready.slot for ready in batch], np.intp)
+        self.waited = waited
         self.started = self.gathered = self.computed = started
 
 
@@ -54,8 +56,8 @@ class Batcher:
         metrics: ModelMetrics,
         executor: Executor | None = None,
         *,
-        layouts: tuple[Layout, Layout] | None = None,
-        deliver: Callable[[Sequence[Ready]], None] = settle,
+        layouts: tuple[Layout, Layout],
+        deliver: Callable[[Sequence[Ready], Array], None] = settle,
     ) -> None:
         """Takes an idle engine.
 
@@ -65,8 +67,9 @@ class Batcher:
             metrics: counts ticks.
             executor: runs the engine's calls, for a model too slow for the event loop; None runs
                 them inline.
-            layouts: of outputs and states, which say where their numbers are; None where all are.
-            deliver: takes the chunks that a tick finished, or that came to nothing.
+            layouts: of outputs and states, which say where their numbers are.
+            deliver: takes the steps of a tick, and the rows that answer them in the same order;
+                or steps that came to nothing, each with its error, and no rows.
         """
         self._engine = engine
         self._arena = arena
@@ -74,7 +77,9 @@ class Batcher:
         self._executor = executor
         self._layouts = layouts
         self._deliver = deliver
-        self._ready: deque[Ready] = deque()
+        self._backlog = Backlog()
+        self._row_bytes = engine.inputs[:1].nbytes
+        self._inputs = engine.inputs.reshape(-1).view(np.uint8).data
         self._flying = False
         self._retired: list[Slot] = []
         self._scheduled = False
@@ -87,30 +92,55 @@ class Batcher:
         return self._engine.max_batch
 
     def put(self, batch: Sequence[Ready]) -> None:
-        """Queues chunks; each is delivered in its time.
+        """Queues steps; each is delivered in its time.
 
-        A slot may have one chunk at a time here.
+        A slot may have one step at a time here.
         """
+        now = _now()
         if self._closed:
             self._fail(batch, stopping())
             return
-        now = _now()
-        for ready in batch:
-            ready.queued = now
-        self._ready.extend(batch)
+        self._backlog.put(batch, now)
         self._schedule(asyncio.get_running_loop())
 
-    def submit(self, slot: Slot, inputs: Array) -> "asyncio.Future[Array]":
-        """Queues one chunk of a batcher that settles futures.
-
-        Cancelling the future takes the chunk back: steps that were not taken yet are not taken.
+    def begin(self, slot: Slot, inputs: Buffer, steps: int, then: Callable[[Ready], None]) -> Ready:
+        """Queues one chunk of a batcher that settles.
 
         Args:
             slot: the stream's row in the arena.
-            inputs: packed rows, (steps, input width), at least one step, finite.
+            inputs: packed rows of finite numbers, one a step.
+            steps: how many, at least one.
+            then: is told once of all of them.
 
         Returns:
-            The outputs to come, (steps, output width); or ModelFault, or Unavailable after close.
+            What to `drop` where nobody waits for it any more.
+        """
+        assert memoryview(inputs).nbytes == steps * self._row_bytes
+        if steps == 1:
+            ready = Ready(slot.row, inputs, then)
+        else:
+            ready = Walk(slot.row, inputs, steps, put=self.put, then=then).ready
+        self.put((ready,))
+        return ready
+
+    def drop(self, ready: Ready) -> None:
+        """Takes a chunk back: steps that were not taken yet are not taken."""
+        self._backlog.drop(ready)
+
+    async def submit(self, slot: Slot, inputs: Buffer, steps: int) -> Array:
+        """Begins one chunk and waits for it; cancelling the wait drops it.
+
+        Args:
+            slot: the stream's row in the arena.
+            inputs: packed rows of finite numbers, one a step.
+            steps: how many, at least one.
+
+        Returns:
+            The outputs, (steps, output width).
+
+        Raises:
+            ModelFault: the model failed.
+            Unavailable: the batcher is closed.
         """
         future: asyncio.Future[Array] = asyncio.get_running_loop().create_future()
 
@@ -122,10 +152,12 @@ class Batcher:
             else:
                 future.set_exception(ready.error)
 
-        ready = Ready(slot.row, inputs, resolve)
-        ready.future = future
-        self.put((ready,))
-        return future
+        ready = self.begin(slot, inputs, steps, resolve)
+        try:
+            return await future
+        except asyncio.CancelledError:
+            self.drop(ready)
+            raise
 
     def retire(self, slot: Slot) -> None:
         """Gives a slot back to the arena, after the call that may still be using it."""
@@ -137,12 +169,12 @@ class Batcher:
     def close(self) -> None:
         """Settles everything that is queued with Unavailable; a call under way still lands."""
         self._closed = True
-        waiting = list(self._ready)
-        self._ready.clear()
-        self._fail(waiting, stopping())
+        now = _now()
+        waiting, waited = self._backlog.take(len(self._backlog), now)
+        self._fail(waiting, stopping(), waited)
 
     def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
-        if self._scheduled or self._flying or not self._ready:
+        if self._scheduled or self._flying or not self._backlog:
             return
         self._scheduled = True
         # At the end of the loop's round: the other messages of this round join the batch.
@@ -150,9 +182,11 @@ class Batcher:
 
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
         self._scheduled = False
-        tick = _Tick(self._take(), _now())
-        if not tick.batch:
+        started = _now()
+        batch, waited = self._backlog.take(self._engine.max_batch, started)
+        if not batch:
             return
+        tick = _Tick(batch, started, waited)
         failure = _outcome(self._gather, tick)
         if failure is None and self._executor is not None:
             self._flying = True
@@ -161,27 +195,12 @@ class Batcher:
         else:
             self._land(tick, failure or _outcome(self._compute, tick))
 
-    def _take(self) -> list[Ready]:
-        """The next batch: the longest waiting first, without those that were cancelled."""
-        waiting, most = self._ready, self._engine.max_batch
-        batch: list[Ready] = []
-        while waiting and len(batch) < most:
-            # As many as are missing: cancelled ones leave room for others.
-            count = min(most - len(batch), len(waiting))
-            batch += [
-                ready
-                for ready in [waiting.popleft() for _ in range(count)]
-                if not ready.dropped and (ready.future is None or not ready.future.done())
-            ]
-        return batch
-
     def _gather(self, tick: _Tick) -> None:
         rows = len(tick.batch)
-        steps = [
-            ready.inputs if ready.steps == 1 else ready.inputs[ready.taken : ready.taken + 1]
-            for ready in tick.batch
-        ]
-        np.concatenate(steps, out=self._engine.inputs[:rows])
+        joined = b"".join([ready.inputs for ready in tick.batch])
+        if len(joined) != rows * self._row_bytes:
+            raise ValueError(f"{rows} rows of {self._row_bytes} bytes are {len(joined)}")
+        self._inputs[: len(joined)] = joined
         self._arena.gather(tick.slots, self._engine.states[:rows])
         tick.gathered = _now()
 
@@ -193,7 +212,7 @@ class Batcher:
         """Settles a batch; whatever goes wrong is its own affair, and the next tick follows."""
         failure = failure or _outcome(self._scatter, tick)
         if failure is not None:
-            self._fail(tick.batch, failure)
+            self._fail(tick.batch, failure, tick.waited + len(tick.batch) * (_now() - tick.started))
         self._flying = False
         for slot in self._retired:
             self._arena.release(slot)
@@ -208,53 +227,41 @@ class Batcher:
         states = self._engine.next_states[:rows]
         self._arena.scatter(tick.slots, states)
         finite = self._finite(outputs, states)
-        done = []
-        for row, ready in enumerate(tick.batch):
-            if finite is not None and not finite[row]:
-                ready.error = _not_a_number()
-            elif ready.steps == 1:
-                # As `answer` does, without a call for every message.
-                ready.taken, ready.block, ready.row = 1, outputs, row
-            elif not ready.answer(outputs, row):
-                if not self._closed:
-                    self._ready.append(ready)
-                    continue
-                ready.error = stopping()
-            done.append(ready)
-        self._deliver(done)
+        if finite is not None:
+            for row in np.flatnonzero(~finite):
+                tick.batch[row].error = _not_a_number()
+        self._deliver(tick.batch, outputs)
 
     def _finite(self, outputs: Array, states: Array) -> Array | None:
         """Which rows are numbers throughout, (batch,); None where all are."""
-        if self._layouts is None:
-            good, kept = finite_rows(outputs), finite_rows(states)
-        else:
-            good, kept = self._layouts[0].finite(outputs), self._layouts[1].finite(states)
+        kinds = self._layouts
+        if kinds[0].all_floating and kinds[1].all_floating and all_finite(outputs, states):
+            return None
+        good, kept = kinds[0].finite(outputs), kinds[1].finite(states)
         if good is None or kept is None:
             return kept if good is None else good
         return good & kept
 
-    def _fail(self, batch: Sequence[Ready], error: ServiceError) -> None:
+    def _fail(self, batch: Sequence[Ready], error: ServiceError, waited: int = 0) -> None:
+        """Tells a batch that it came to nothing, after so many nanoseconds of all together."""
         for ready in batch:
             ready.error = ready.error or error
         self.statistics.failed += len(batch)
-        self.statistics.failed_ns += sum(_now() - ready.queued for ready in batch)
-        self._deliver(batch)
+        self.statistics.failed_ns += waited
+        self._deliver(batch, self._engine.outputs[:0])
 
     def _count(self, tick: _Tick, failure: ServiceError | None) -> None:
         ended, rows = _now(), len(tick.batch)
         self._metrics.tick_rows.observe(rows)
         self._metrics.tick_seconds.observe((ended - tick.started) * 1e-9)
-        if failure is not None:
-            return
-        # A chunk has waited once, before its first step.
-        waited = sum([tick.started - one.queued for one in tick.batch if one.taken == 1])
-        self.statistics.tick(
-            rows,
-            waited,
-            tick.gathered - tick.started,
-            tick.computed - tick.gathered,
-            ended - tick.computed,
-        )
+        if failure is None:
+            self.statistics.tick(
+                rows,
+                tick.waited,
+                tick.gathered - tick.started,
+                tick.computed - tick.gathered,
+                ended - tick.computed,
+            )
 
 
 def _outcome(act: Callable[[_Tick], None], tick: _Tick) -> ServiceError | None:

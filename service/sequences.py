@@ -234,7 +234,7 @@ class Sequences:
             done(encode(model, joined, request.outputs))
 
         # Models without state never read the arena: all rows share its first.
-        parts += [Ready(0, row[None], land) for row in rows]
+        parts += [Ready(0, row.data, land) for row in rows]
         model.batcher.put(parts)
 
 

@@ -122,7 +122,9 @@ class Streams:
         inputs = self._accepted(stream, chunk)
         stream.busy = True
         try:
-            outputs: Float32 = await stream.model.batcher.submit(stream.slot, inputs)
+            outputs: Float32 = await stream.model.batcher.submit(
+                stream.slot, inputs.data, chunk.steps
+            )
         except BaseException:
             # Failed or cancelled half-way: nobody can say which steps its state has taken.
             self.close(stream)
@@ -157,7 +159,7 @@ class Streams:
                 self.close(stream)
             then(ready)
 
-        stream.model.batcher.put((Ready(stream.slot.row, inputs, done),))
+        stream.model.batcher.begin(stream.slot, inputs.data, len(inputs), done)
 
     async def evict(self, model: ServedModel, seconds: float) -> None:
         """Waits until a model that is no longer served has no stream, at most `seconds`.

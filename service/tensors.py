@@ -122,20 +122,20 @@ class Control:
     on: float = 1
 
 
-def finite_rows(rows: Array) -> NDArray[np.bool_] | None:
-    """Which rows are numbers throughout, (rows,); None where all are.
+def all_finite(*blocks: Array) -> bool:
+    """Whether blocks of floating numbers hold nothing but numbers; False also where it can't tell.
 
     What is not finite makes a sum of squares not finite, and that sum is quicker than asking every
-    number. Where it overflows by itself, every number is asked after all.
+    number. It may overflow by itself: whoever hears False asks every number.
     """
-    flat = rows.reshape(-1)
     with np.errstate(over="ignore", invalid="ignore"):
-        for start in range(0, flat.size, _DOT_NUMBERS):
-            part = flat[start : start + _DOT_NUMBERS]
-            if not math.isfinite(part.dot(part)):
-                good = np.isfinite(rows).all(axis=1)
-                return None if good.all() else np.asarray(good)
-    return None
+        for block in blocks:
+            flat = block.reshape(-1)
+            for start in range(0, flat.size, _DOT_NUMBERS):
+                part = flat[start : start + _DOT_NUMBERS]
+                if not math.isfinite(part.dot(part)):
+                    return False
+    return True
 
 
 class Layout:
@@ -145,6 +145,7 @@ class Layout:
         dtype: the tensors' own where they share one; bytes where they don't.
         width: items a row.
         whole: whether a block of rows is the one tensor itself, as the graph wants it.
+        all_floating: whether a row consists of floating numbers alone.
     """
 
     def __init__(self, tensors: Iterable[Tensor]) -> None:
@@ -164,7 +165,7 @@ class Layout:
         self._floating = [
             index for index, tensor in enumerate(self.tensors) if tensor.dtype.kind == "f"
         ]
-        self._all_floating = not mixed and bool(self._floating)
+        self.all_floating = not mixed and bool(self._floating)
 
     def rows(self, count: int) -> Array:
         """Zeros for so many streams, (count, width)."""
@@ -191,8 +192,6 @@ class Layout:
 
     def finite(self, rows: Array) -> NDArray[np.bool_] | None:
         """Which rows are numbers throughout, (rows,); None where all are."""
-        if self._all_floating:
-            return finite_rows(rows)
         good = np.ones(len(rows), np.bool_)
         for index in self._floating:
             good &= np.isfinite(self.view(rows, index)).reshape(len(rows), -1).all(axis=1)

@@ -89,7 +89,8 @@ def fake_batcher(
 ) -> tuple[Batcher, Arena]:
     arena = Arena(capacity, np.zeros(STATE, np.float32))
     counters = Metrics().model("fake", "1", lambda: arena.taken)
-    return Batcher(engine, arena, counters, executor), arena
+    layouts = SIGNATURE.output_layout(), SIGNATURE.state_layout()
+    return Batcher(engine, arena, counters, executor, layouts=layouts), arena
 
 
 def fake_model(

@@ -1,0 +1,75 @@
+"""The steps that wait for their tick, in order, and how long they have waited.
+
+Owns the queue. Time is kept for every put and not for every step, since a put may bring hundreds.
+Knows nothing of engines or streams.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+
+from service.ready import Ready
+
+
+class Backlog:
+    """Steps in the order in which they came."""
+
+    def __init__(self) -> None:
+        """Starts empty."""
+        self._ready: deque[Ready] = deque()
+        # When a put was, and how many of its steps still wait.
+        self._arrivals: deque[tuple[int, int]] = deque()
+        self._dropped = False
+
+    def __len__(self) -> int:
+        """Number of steps that wait."""
+        return len(self._ready)
+
+    def put(self, batch: Sequence[Ready], now: int) -> None:
+        """Queues steps behind all others; `now` in nanoseconds."""
+        self._ready.extend(batch)
+        self._arrivals.append((now, len(batch)))
+
+    def drop(self, ready: Ready) -> None:
+        """Leaves a step out, wherever it stands."""
+        ready.dropped = True
+        self._dropped = True
+
+    def take(self, most: int, now: int) -> tuple[list[Ready], int]:
+        """The next batch, those that have waited longest.
+
+        Args:
+            most: number of steps at most; fewer where fewer wait.
+            now: in nanoseconds.
+
+        Returns:
+            The steps, without those that were dropped, and the nanoseconds that all of them
+            together have waited.
+        """
+        batch, waited = self._pop(most, now)
+        if self._dropped:
+            batch = [ready for ready in batch if not ready.dropped]
+            while self._ready and len(batch) < most:
+                more, longer = self._pop(most - len(batch), now)
+                batch += [ready for ready in more if not ready.dropped]
+                waited += longer
+            self._dropped = bool(self._ready)
+        return batch, waited
+
+    def _pop(self, most: int, now: int) -> tuple[list[Ready], int]:
+        waiting, arrivals = self._ready, self._arrivals
+        if len(waiting) <= most:
+            batch = list(waiting)
+            waited = sum([(now - came) * count for came, count in arrivals])
+            waiting.clear()
+            arrivals.clear()
+            return batch, waited
+        batch = [waiting.popleft() for _ in range(most)]
+        left, waited = most, 0
+        while left:
+            came, count = arrivals.popleft()
+            taken = min(left, count)
+            waited += (now - came) * taken
+            left -= taken
+            if taken < count:
+                arrivals.appendleft((came, count - taken))
+        return batch, waited
