@@ -18,6 +18,8 @@ import uvloop
 from benchmarks import cores, machine, model
 from benchmarks.benchmark import Benchmark
 from benchmarks.report import Column, Record
+from service.advance import HostAdvance
+from service.arena import Arena
 from service.batcher import Batcher
 from service.engine import Engine
 from service.loader import load_model
@@ -84,7 +86,8 @@ def _bare_rate(engine: Engine, rows: int, seconds: float) -> float:
 
 async def _tick_rate(served: ServedModel, bare: Engine, rows: int, seconds: float) -> float:
     """Steps a second of batches that go into the seam and come out of it."""
-    arena, signature = served.arena, served.signature
+    signature = served.signature
+    arena = Arena(rows, signature.initial_row())
     ended = asyncio.get_running_loop().create_future()
     steps, started = 0, 0.0
 
@@ -97,10 +100,9 @@ async def _tick_rate(served: ServedModel, bare: Engine, rows: int, seconds: floa
             ended.set_result(time.perf_counter() - started)
 
     batcher = Batcher(
-        bare,
+        HostAdvance(bare, arena, (signature.output_layout(), signature.state_layout())),
         arena,
         served.metrics,
-        layouts=(signature.output_layout(), signature.state_layout()),
         deliver=deliver,
     )
     slots = [arena.acquire() for _ in range(rows)]

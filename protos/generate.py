@@ -42,6 +42,7 @@ COPIES = (
         (
             "inference/model_config",
             "inference/service",
+            "statewise/v1/graph",
             "statewise/v1/manifest",
             "statewise/v1/status",
             "statewise/v1/stream",

@@ -1,26 +1,14 @@
-"""The streams' states: one row each in one preallocated array.
+"""The streams' states: one row each in one preallocated array of the host.
 
-Owns slots, their generations, and the only place where a state is set to its first value. A slot
-is known by row and generation, so that a late cancel, an idle sweep and a close can never free it
-twice or hand it to two streams. Knows nothing of models or time.
+Owns the rows, and the only place where one of them is set to its first value; which stream has
+which is the slots' affair. Knows nothing of models or time.
 """
-
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.errors import Exhausted
+from service.slots import Slot, Slots
 from service.tensors import Array
-
-_RETRY_SECONDS = 1.0
-
-
-class Slot(NamedTuple):
-    """A row of the arena, as long as its generation lasts."""
-
-    row: int
-    generation: int
 
 
 class Arena:
@@ -38,20 +26,18 @@ class Arena:
             initial: first state of every stream, (state size,).
         """
         self._initial = initial
+        self._slots = Slots(capacity)
         self.rows: Array = np.tile(initial, (capacity, 1))
-        self._generations = [0] * capacity
-        # Taken from the end: the lowest free row first, so that a small load stays in cache.
-        self._free = list(range(capacity - 1, -1, -1))
 
     @property
     def capacity(self) -> int:
         """Number of slots."""
-        return len(self._generations)
+        return self._slots.capacity
 
     @property
     def taken(self) -> int:
         """Number of slots in use."""
-        return self.capacity - len(self._free)
+        return self._slots.taken
 
     def acquire(self) -> Slot:
         """Takes a free slot and sets its state to the initial one.
@@ -59,25 +45,13 @@ class Arena:
         Raises:
             Exhausted: every slot is in use.
         """
-        if not self._free:
-            raise Exhausted(
-                f"all {self.capacity} streams of this model are in use; try again in "
-                f"{_RETRY_SECONDS:g} s or another server, or raise --max-streams",
-                reason="STREAMS_EXHAUSTED",
-                retry_after=_RETRY_SECONDS,
-                max_streams=self.capacity,
-            )
-        row = self._free.pop()
-        self.rows[row] = self._initial
-        return Slot(row, self._generations[row])
+        slot = self._slots.acquire()
+        self.rows[slot.row] = self._initial
+        return slot
 
     def release(self, slot: Slot) -> bool:
         """Gives a slot back; False if that was done before."""
-        if self._generations[slot.row] != slot.generation:
-            return False
-        self._generations[slot.row] += 1
-        self._free.append(slot.row)
-        return True
+        return self._slots.release(slot)
 
     def gather(self, slots: NDArray[np.intp], out: Array) -> None:
         """Copies the rows of `slots`, (batch,), into `out`, (batch, state size)."""

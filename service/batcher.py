@@ -17,14 +17,14 @@ from concurrent.futures import Executor
 
 import numpy as np
 
-from service.arena import Arena, Slot
+from service.advance import Advance, States
 from service.backlog import Backlog
-from service.engine import StepEngine
 from service.errors import ModelFault, ServiceError, stopping
 from service.metrics import ModelMetrics
 from service.ready import Buffer, Ready, Walk, settle
+from service.slots import Slot
 from service.statistics import Statistics
-from service.tensors import Array, Layout, all_finite
+from service.tensors import Array
 
 _log = logging.getLogger(__name__)
 _now = time.perf_counter_ns
@@ -51,35 +51,32 @@ class Batcher:
 
     def __init__(
         self,
-        engine: StepEngine,
-        arena: Arena,
+        advance: Advance,
+        states: States,
         metrics: ModelMetrics,
         executor: Executor | None = None,
         *,
-        layouts: tuple[Layout, Layout],
         deliver: Callable[[Sequence[Ready], Array], None] = settle,
     ) -> None:
-        """Takes an idle engine.
+        """Starts with nothing to do.
 
         Args:
-            engine: computes the steps; nobody else may use it from now on.
-            arena: holds the states.
+            advance: computes the steps; nobody else may use it from now on.
+            states: takes back the slots that it computes.
             metrics: counts ticks.
-            executor: runs the engine's calls, for a model too slow for the event loop; None runs
+            executor: runs the calls, for a model too slow for the event loop; None runs
                 them inline.
-            layouts: of outputs and states, which say where their numbers are.
             deliver: takes the steps of a tick, and the rows that answer them in the same order;
                 or steps that came to nothing, each with its error, and no rows.
         """
-        self._engine = engine
-        self._arena = arena
+        self._advance = advance
+        self._states = states
         self._metrics = metrics
         self._executor = executor
-        self._layouts = layouts
         self._deliver = deliver
         self._backlog = Backlog()
-        self._row_bytes = engine.inputs[:1].nbytes
-        self._inputs = engine.inputs.reshape(-1).view(np.uint8).data
+        self._row_bytes = advance.inputs[:1].nbytes
+        self._inputs = advance.inputs.reshape(-1).view(np.uint8).data
         self._flying = False
         self._retired: list[Slot] = []
         self._scheduled = False
@@ -89,7 +86,7 @@ class Batcher:
     @property
     def max_batch(self) -> int:
         """Streams of one call at most."""
-        return self._engine.max_batch
+        return self._advance.max_batch
 
     def put(self, batch: Sequence[Ready]) -> None:
         """Queues steps; each is delivered in its time.
@@ -160,11 +157,11 @@ class Batcher:
             raise
 
     def retire(self, slot: Slot) -> None:
-        """Gives a slot back to the arena, after the call that may still be using it."""
+        """Gives a slot back, after the call that may still be using it."""
         if self._flying:
             self._retired.append(slot)
         else:
-            self._arena.release(slot)
+            self._states.release(slot)
 
     def close(self) -> None:
         """Settles everything that is queued with Unavailable; a call under way still lands."""
@@ -183,7 +180,7 @@ class Batcher:
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
         self._scheduled = False
         started = _now()
-        batch, waited = self._backlog.take(self._engine.max_batch, started)
+        batch, waited = self._backlog.take(self._advance.max_batch, started)
         if not batch:
             return
         tick = _Tick(batch, started, waited)
@@ -201,11 +198,11 @@ class Batcher:
         if len(joined) != rows * self._row_bytes:
             raise ValueError(f"{rows} rows of {self._row_bytes} bytes are {len(joined)}")
         self._inputs[: len(joined)] = joined
-        self._arena.gather(tick.slots, self._engine.states[:rows])
+        self._advance.gather(tick.slots)
         tick.gathered = _now()
 
     def _compute(self, tick: _Tick) -> None:
-        self._engine.step(len(tick.batch))
+        self._advance.step(len(tick.batch))
         tick.computed = _now()
 
     def _land(self, tick: _Tick, failure: ServiceError | None) -> None:
@@ -215,32 +212,20 @@ class Batcher:
             self._fail(tick.batch, failure, tick.waited + len(tick.batch) * (_now() - tick.started))
         self._flying = False
         for slot in self._retired:
-            self._arena.release(slot)
+            self._states.release(slot)
         self._retired.clear()
         self._count(tick, failure)
         self._schedule(asyncio.get_running_loop())
 
     def _scatter(self, tick: _Tick) -> None:
         rows = len(tick.batch)
-        # A copy: the engine's buffer is the next tick's as well.
-        outputs = self._engine.outputs[:rows].copy()
-        states = self._engine.next_states[:rows]
-        self._arena.scatter(tick.slots, states)
-        finite = self._finite(outputs, states)
+        finite = self._advance.scatter(tick.slots)
+        # A copy: the buffer is the next tick's as well.
+        outputs = self._advance.outputs[:rows].copy()
         if finite is not None:
             for row in np.flatnonzero(~finite):
                 tick.batch[row].error = _not_a_number()
         self._deliver(tick.batch, outputs)
-
-    def _finite(self, outputs: Array, states: Array) -> Array | None:
-        """Which rows are numbers throughout, (batch,); None where all are."""
-        kinds = self._layouts
-        if kinds[0].all_floating and kinds[1].all_floating and all_finite(outputs, states):
-            return None
-        good, kept = kinds[0].finite(outputs), kinds[1].finite(states)
-        if good is None or kept is None:
-            return kept if good is None else good
-        return good & kept
 
     def _fail(self, batch: Sequence[Ready], error: ServiceError, waited: int = 0) -> None:
         """Tells a batch that it came to nothing, after so many nanoseconds of all together."""
@@ -248,7 +233,7 @@ class Batcher:
             ready.error = ready.error or error
         self.statistics.failed += len(batch)
         self.statistics.failed_ns += waited
-        self._deliver(batch, self._engine.outputs[:0])
+        self._deliver(batch, self._advance.outputs[:0])
 
     def _count(self, tick: _Tick, failure: ServiceError | None) -> None:
         ended, rows = _now(), len(tick.batch)

@@ -14,8 +14,9 @@ from service.artifact import Artifact
 from service.errors import ModelFault
 from service.sessions import alias, open_session
 from service.settings import Provider
+from service.sides import Side
 from service.signing import signature_of
-from service.tensors import Array, Layout
+from service.tensors import Array
 
 _log = logging.getLogger(__name__)
 
@@ -72,10 +73,10 @@ class Engine:
             self.max_batch = min(self.max_batch, artifact.config.max_batch_size)
         signature = self.signature
         self._sides = [
-            _Side(signature.input_layout(), self.max_batch),
-            _Side(signature.state_layout(), self.max_batch),
-            _Side(signature.output_layout(), self.max_batch),
-            _Side(signature.state_layout(), self.max_batch),
+            Side(signature.input_layout(), self.max_batch),
+            Side(signature.state_layout(), self.max_batch),
+            Side(signature.output_layout(), self.max_batch),
+            Side(signature.state_layout(), self.max_batch),
         ]
         self.inputs, self.states, self.outputs, self.next_states = (
             side.rows for side in self._sides
@@ -107,6 +108,26 @@ class Engine:
                 f"the model {self.artifact.name} failed on a step; see the server's log",
                 reason="MODEL_FAILED",
             ) from error
+
+    def start(self, states: Sequence[Array]) -> None:
+        """Lets the next `follow` begin in given states.
+
+        Args:
+            states: of each state tensor (rows, *shape).
+        """
+        layout = self._sides[1].layout
+        for index, state in enumerate(states):
+            layout.view(self.states[: len(state)], index)[...] = state
+
+    def follow(self, rows: int) -> None:
+        """A step of the first rows from where their last one, or `start`, left them."""
+        self.step(rows)
+        self.states[:rows] = self.next_states[:rows]
+
+    def kept(self, rows: int) -> list[Array]:
+        """The states of the first rows, of each state tensor (rows, *shape)."""
+        layout = self._sides[1].layout
+        return [layout.view(self.states[:rows], index) for index in range(len(layout.tensors))]
 
     def _bind(self, rows: int) -> "_Binding":
         """Binds the first `rows` rows of the buffers; the values alias the arrays' memory."""
@@ -146,33 +167,3 @@ class _Binding:
         self.session = session
         self.before = before
         self.after = after
-
-
-class _Side:
-    """One of the four buffers: packed rows, and arrays in the graph's shape where these differ."""
-
-    def __init__(self, layout: Layout, max_batch: int) -> None:
-        self.layout = layout
-        self.rows = layout.rows(max_batch)
-        whole = layout.whole
-        self._flat = [
-            None if whole else np.zeros(tensor.size * max_batch, tensor.dtype)
-            for tensor in layout.tensors
-        ]
-
-    def pairs(self, rows: int) -> list[tuple[Array, Array | None]]:
-        """For each tensor the array to bind, and the packed rows to copy where it is another."""
-        found: list[tuple[Array, Array | None]] = []
-        for index, (tensor, flat) in enumerate(zip(self.layout.tensors, self._flat, strict=True)):
-            shape = tensor.of_rows(rows)
-            if flat is None:
-                found.append((self.rows[:rows].reshape(shape), None))
-                continue
-            packed = self.layout.view(self.rows[:rows], index)
-            ordered = (
-                packed[0]
-                if tensor.batch_axis is None
-                else np.moveaxis(packed, 0, tensor.batch_axis)
-            )
-            found.append((flat[: tensor.size * rows].reshape(shape), ordered))
-        return found

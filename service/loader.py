@@ -7,8 +7,10 @@ engine that will serve it.
 import logging
 import time
 from concurrent.futures import Executor, ThreadPoolExecutor
+from typing import cast
 
 from service import artifact, selftest
+from service.advance import HostAdvance
 from service.arena import Arena
 from service.batcher import Batcher
 from service.engine import Engine
@@ -16,13 +18,17 @@ from service.errors import SettingsError
 from service.metrics import Metrics
 from service.models import ServedModel
 from service.repository import Entry
-from service.settings import Settings
+from service.resident import Resident
+from service.rewriting import NotRewritableError
+from service.settings import Provider, Settings
 from service.tensors import Signature
 
 _log = logging.getLogger(__name__)
 _TIMED_ROWS, _TIMED_REPEATS = 32, 15
 # What a message holds beside the numbers: a few varints and tags.
 _ENVELOPE_BYTES = 256
+# Providers with memory of their own, where states would have to cross to be computed.
+_WITH_MEMORY = {"cuda"}
 
 
 def load_model(entry: Entry, settings: Settings, metrics: Metrics) -> ServedModel:
@@ -35,22 +41,24 @@ def load_model(entry: Entry, settings: Settings, metrics: Metrics) -> ServedMode
     """
     loaded = artifact.load(entry.path)
     engine = Engine(loaded, provider=settings.provider, max_batch=settings.max_batch)
-    proof = selftest.replay(engine)
+    signature = engine.signature
+    resident = _resident(engine, settings)
+    tested = resident or engine
+    proof = selftest.replay(tested)
     _log.info(
         "model %s/%d on %s: %s; content %s, fingerprint %s",
-        *(entry.name, entry.version, engine.provider, proof.summary()),
+        *(entry.name, entry.version, tested.provider, proof.summary()),
         *(loaded.digest, proof.fingerprint),
     )
-    executor = _executor(entry, engine, settings.inline_limit_ms)
-    signature = engine.signature
-    arena = _arena(signature, settings)
-    counters = metrics.model(entry.name, str(entry.version), lambda: arena.taken)
+    executor = _executor(entry, tested, settings.inline_limit_ms)
+    advance, states = (resident, resident) if resident else _on_host(engine, settings)
+    counters = metrics.model(entry.name, str(entry.version), lambda: states.taken)
     metrics.proven(
         entry.name,
         str(entry.version),
         content_digest=loaded.digest,
         fingerprint=proof.fingerprint,
-        provider=engine.provider,
+        provider=tested.provider,
         worst_error=proof.worst_error,
     )
     return ServedModel(
@@ -58,31 +66,51 @@ def load_model(entry: Entry, settings: Settings, metrics: Metrics) -> ServedMode
         version=entry.version,
         artifact=loaded,
         self_test=proof,
-        arena=arena,
-        batcher=Batcher(
-            engine,
-            arena,
-            counters,
-            executor,
-            layouts=(signature.output_layout(), signature.state_layout()),
-        ),
+        arena=states,
+        batcher=Batcher(advance, states, counters, executor),
         metrics=counters,
         max_chunk_steps=_max_chunk_steps(signature, settings),
         signature=signature,
-        provider=engine.provider,
+        provider=tested.provider,
     )
 
 
-def _arena(signature: Signature, settings: Settings) -> Arena:
+def _resident(engine: Engine, settings: Settings) -> Resident | None:
+    """The same model with its states on its device; None where they are kept on the host."""
+    signature, loaded = engine.signature, engine.artifact
+    if engine.provider not in _WITH_MEMORY or not signature.states:
+        return None
+    try:
+        if loaded.external:
+            raise NotRewritableError("it has weights in files beside it")
+        if not signature.batched:
+            raise NotRewritableError("it computes one stream at a time")
+        return Resident(
+            loaded,
+            signature,
+            provider=cast(Provider, engine.provider),
+            capacity=settings.max_streams,
+            max_batch=min(engine.max_batch, settings.max_streams),
+        )
+    except NotRewritableError as reason:
+        _log.info("model %s keeps its states on the host: %s", loaded.name, reason)
+        return None
+
+
+def _on_host(engine: Engine, settings: Settings) -> tuple[HostAdvance, Arena]:
+    """States in host memory."""
+    signature = engine.signature
     initial = signature.initial_row()
     try:
-        return Arena(settings.max_streams, initial)
+        arena = Arena(settings.max_streams, initial)
     except MemoryError:
         gigabytes = settings.max_streams * initial.nbytes / 1e9
         raise SettingsError(
             f"max_streams is {settings.max_streams}: their states take {gigabytes:.1f} GB, which "
             "this machine does not give; take fewer"
         ) from None
+    layouts = signature.output_layout(), signature.state_layout()
+    return HostAdvance(engine, arena, layouts), arena
 
 
 def _max_chunk_steps(signature: Signature, settings: Settings) -> int:
@@ -92,7 +120,7 @@ def _max_chunk_steps(signature: Signature, settings: Settings) -> int:
     return max(1, min(settings.max_chunk_steps, fitting))
 
 
-def _executor(entry: Entry, engine: Engine, inline_limit_ms: float) -> Executor | None:
+def _executor(entry: Entry, engine: Engine | Resident, inline_limit_ms: float) -> Executor | None:
     """A thread for a model that would hold up the event loop; None for one that is quick."""
     milliseconds = _tick_milliseconds(engine)
     inline = milliseconds <= inline_limit_ms
@@ -105,12 +133,12 @@ def _executor(entry: Entry, engine: Engine, inline_limit_ms: float) -> Executor 
     return None if inline else ThreadPoolExecutor(1, thread_name_prefix=f"engine-{entry.name}")
 
 
-def _tick_milliseconds(engine: Engine) -> float:
+def _tick_milliseconds(engine: Engine | Resident) -> float:
     """Time of a step of 32 rows; the least of several, since other work only ever adds."""
     rows = min(_TIMED_ROWS, engine.max_batch)
     times = []
     for _ in range(_TIMED_REPEATS):
         started = time.perf_counter()
-        engine.step(rows)
+        engine.follow(rows)
         times.append(time.perf_counter() - started)
     return min(times) * 1e3

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from service.arena import Arena
+from service.advance import States
 from service.artifact import Artifact
 from service.batcher import Batcher
 from service.errors import NotFound, shorten
@@ -28,7 +28,7 @@ class ServedModel:
     version: int
     artifact: Artifact
     self_test: SelfTest
-    arena: Arena
+    arena: States
     batcher: Batcher
     metrics: ModelMetrics
     max_chunk_steps: int

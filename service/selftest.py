@@ -7,16 +7,16 @@ different ones, a stream that moves goes on within tolerance.
 
 import hashlib
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.artifact import Golden
-from service.engine import Engine
+from service.artifact import Artifact, Golden
 from service.errors import ArtifactError
-from service.tensors import Array
+from service.tensors import Array, Signature
 
 _log = logging.getLogger(__name__)
 # Streams of one call that are compared with each alone, over so many steps.
@@ -56,7 +56,37 @@ class SelfTest:
         return f"self-test off by {self.worst_error:.2g} of {self.tolerance:.2g} allowed"
 
 
-def replay(engine: Engine) -> SelfTest:
+class Tested(Protocol):
+    """What a replay needs of whatever will serve.
+
+    Attributes:
+        artifact: the model, and `signature`, what a step takes and gives.
+        provider: what really computes.
+        max_batch: rows of a call at most.
+        inputs, outputs: packed rows, (max_batch, width).
+    """
+
+    artifact: Artifact
+    signature: Signature
+    provider: str
+    max_batch: int
+    inputs: Array
+    outputs: Array
+
+    def start(self, states: Sequence[Array]) -> None:
+        """Lets the next step begin in given states, of each tensor (rows, *shape)."""
+
+    def follow(self, rows: int) -> None:
+        """A step of the first rows from where their last one, or `start`, left them."""
+
+    def kept(self, rows: int) -> Sequence[Array]:
+        """The states of the first rows, of each tensor (rows, *shape)."""
+
+    def one_at_a_time(self) -> None:
+        """From now on a call has one row."""
+
+
+def replay(engine: Tested) -> SelfTest:
     """Runs the golden vectors step by step.
 
     Raises:
@@ -96,24 +126,24 @@ def _worst(
     return float(error[indices]), place.format(*indices)
 
 
-def _run(engine: Engine, golden: Golden) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _run(engine: Tested, golden: Golden) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Outputs (steps, batch, outputs) and final state (batch, state size) of the golden inputs."""
     steps, batch, _ = golden.inputs.shape
     outputs = np.empty(golden.outputs.shape, np.float32)
-    state = golden.initial_state.copy()
+    final_state = np.empty(golden.final_state.shape, np.float32)
     for start in range(0, batch, engine.max_batch):
         rows = slice(start, min(start + engine.max_batch, batch))
         count = rows.stop - start
+        engine.start([golden.initial_state[rows]])
         for step in range(steps):
             engine.inputs[:count] = golden.inputs[step, rows]
-            engine.states[:count] = state[rows]
-            engine.step(count)
+            engine.follow(count)
             outputs[step, rows] = engine.outputs[:count]
-            state[rows] = engine.next_states[:count]
-    return outputs, state
+        (final_state[rows],) = engine.kept(count)
+    return outputs, final_state
 
 
-def _without_proof(engine: Engine) -> SelfTest:
+def _without_proof(engine: Tested) -> SelfTest:
     """A model without golden vectors: its streams must not change each other's bits.
 
     Where they do, by a batch axis that is none or by kernels that sum in another order, it is
@@ -136,23 +166,23 @@ def _without_proof(engine: Engine) -> SelfTest:
     return SelfTest(0.0, 0.0, "", 0, f"sha256:{digest}", proven=False)
 
 
-def _short_run(engine: Engine, streams: list[int]) -> bytes:
+def _short_run(engine: Tested, streams: list[int]) -> bytes:
     """The bits of some streams' outputs and states over a few steps, stream after stream."""
     rows = len(streams)
     signature = engine.signature
     layout = signature.input_layout()
     generators = [np.random.default_rng(stream) for stream in streams]
-    engine.states[:rows] = signature.initial_row()
+    engine.start([np.stack([state.initial] * rows) for state in signature.states])
     found: list[list[bytes]] = [[] for _ in streams]
     for _ in range(_COMPANY_STEPS):
         for row, generator in enumerate(generators):
             for index, tensor in enumerate(layout.tensors):
                 values = _plausible(generator, tensor.shape, tensor.dtype)
                 layout.view(engine.inputs[:rows], index)[row] = values
-        engine.step(rows)
+        engine.follow(rows)
+        states = engine.kept(rows)
         for row, parts in enumerate(found):
-            parts.append(engine.outputs[row].tobytes() + engine.next_states[row].tobytes())
-        engine.states[:rows] = engine.next_states[:rows]
+            parts += [engine.outputs[row].tobytes(), *(state[row].tobytes() for state in states)]
     return b"".join(part for parts in found for part in parts)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 # Where it is not told otherwise before its import, ONNX Runtime keeps a record of its use on disk
 # and may send it to its makers.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+import numpy as np
 import onnxruntime
 
 from service.artifact import Artifact
@@ -91,6 +92,11 @@ def _one_line(error: Exception) -> str:
 def alias(array: Array) -> Any:
     """A value of ONNX Runtime that stands in the array's memory."""
     return onnxruntime.OrtValue.ortvalue_from_numpy(array)
+
+
+def device_value(array: Array, device: Provider | str) -> Any:
+    """A value of ONNX Runtime on a device, "cpu" or "cuda", that starts as the array is."""
+    return onnxruntime.OrtValue.ortvalue_from_numpy(np.array(array), device, 0)
 
 
 def graph_of(session: Any) -> Graph:

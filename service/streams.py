@@ -9,7 +9,6 @@ import contextlib
 import secrets
 from collections.abc import Callable
 
-from service.arena import Slot
 from service.chunks import Chunk, Float32, decode
 from service.errors import (
     AlreadyExists,
@@ -23,6 +22,7 @@ from service.metrics import Metrics
 from service.models import Models, ServedModel
 from service.ready import Ready
 from service.settings import Settings
+from service.slots import Slot
 from service.stepping import packed
 from service.tensors import Array
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from service.advance import HostAdvance
 from service.arena import Arena
 from service.artifact import Artifact, Golden
 from service.batcher import Batcher
@@ -90,7 +91,7 @@ def fake_batcher(
     arena = Arena(capacity, np.zeros(STATE, np.float32))
     counters = Metrics().model("fake", "1", lambda: arena.taken)
     layouts = SIGNATURE.output_layout(), SIGNATURE.state_layout()
-    return Batcher(engine, arena, counters, executor, layouts=layouts), arena
+    return Batcher(HostAdvance(engine, arena, layouts), arena, counters, executor), arena
 
 
 def fake_model(

@@ -3,8 +3,9 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
-from service.arena import Arena, Slot
+from service.arena import Arena
 from service.errors import Exhausted
+from service.slots import Slot
 
 INITIAL = np.array([0.5, -1.0], np.float32)
 

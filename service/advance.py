@@ -1,0 +1,109 @@
+"""One step of a batch of streams, whose states are found by slot and kept there again.
+
+Owns the seam between the tick and whatever computes: on the host the states are gathered from an
+arena into the engine's rows and scattered back; on a device they never leave it (`resident`). Says
+which rows came out as numbers. Knows nothing of streams or time.
+"""
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.arena import Arena
+from service.engine import StepEngine
+from service.slots import Slot
+from service.tensors import Array, Layout, all_finite
+
+
+class Advance(Protocol):
+    """What the tick needs.
+
+    A Protocol, since states may stand in host memory or on a device.
+
+    Attributes:
+        max_batch: rows of a call at most.
+        inputs: packed rows, (max_batch, width), written before `gather`.
+        outputs: packed rows, (max_batch, width), read after `scatter`.
+    """
+
+    max_batch: int
+    inputs: Array
+    outputs: Array
+
+    def gather(self, slots: NDArray[np.intp]) -> None:
+        """Brings the states of `slots`, (batch,), to the first rows."""
+
+    def step(self, rows: int) -> None:
+        """Advances the first rows."""
+
+    def scatter(self, slots: NDArray[np.intp]) -> NDArray[np.bool_] | None:
+        """Keeps the states after the step.
+
+        Returns:
+            Which rows' outputs and states are numbers throughout, (batch,); None where all are.
+        """
+
+
+class States(Protocol):
+    """The streams' states, by slot."""
+
+    @property
+    def capacity(self) -> int:
+        """Number of slots."""
+
+    @property
+    def taken(self) -> int:
+        """Number of slots in use."""
+
+    def acquire(self) -> Slot:
+        """Takes a free slot, whose state is the initial one.
+
+        Raises:
+            Exhausted: every slot is in use.
+        """
+
+    def release(self, slot: Slot) -> bool:
+        """Gives a slot back; False if that was done before."""
+
+
+class HostAdvance:
+    """States in host memory, beside an engine that takes them as rows."""
+
+    def __init__(self, engine: StepEngine, arena: Arena, layouts: tuple[Layout, Layout]) -> None:
+        """Takes an idle engine, which nobody else may use from now on.
+
+        Args:
+            engine: computes the steps.
+            arena: holds the states.
+            layouts: of outputs and states, which say where their numbers are.
+        """
+        self.max_batch = engine.max_batch
+        self.inputs, self.outputs = engine.inputs, engine.outputs
+        self.step = engine.step
+        self._states, self._next_states = engine.states, engine.next_states
+        self._arena = arena
+        self._layouts = layouts
+        self._quick = all(layout.all_floating for layout in layouts)
+
+    def gather(self, slots: NDArray[np.intp]) -> None:
+        """Brings the states of `slots`, (batch,), to the engine's first rows."""
+        self._arena.gather(slots, self._states[: len(slots)])
+
+    def scatter(self, slots: NDArray[np.intp]) -> NDArray[np.bool_] | None:
+        """Keeps the states; says which rows are numbers throughout, None where all are."""
+        rows = len(slots)
+        outputs, states = self.outputs[:rows], self._next_states[:rows]
+        self._arena.scatter(slots, states)
+        if self._quick and all_finite(outputs, states):
+            return None
+        return both(self._layouts[0].finite(outputs), self._layouts[1].finite(states))
+
+
+def both(
+    some: NDArray[np.bool_] | None, others: NDArray[np.bool_] | None
+) -> NDArray[np.bool_] | None:
+    """Rows that are in order by both accounts, None standing for all of them."""
+    if some is None or others is None:
+        return others if some is None else some
+    return some & others
