@@ -13,7 +13,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from benchmarks.errors import WrongAnswerError
-from benchmarks.load.conversation import ROWS, stream_rows
+from benchmarks.load.rows import ROWS, stream_rows
 
 Floats = NDArray[np.float32]
 
@@ -91,4 +91,5 @@ def replay(model: Path, steps: Sequence[int]) -> list[Floats]:
         answers, states = session.run(None, feed)
         for stream, answer in zip(running, answers, strict=True):
             found[stream].append(answer)
-    return [np.array(answers, np.float32) for answers in found]
+    width = answers.shape[1]
+    return [np.array(rows, np.float32).reshape(len(rows), width) for rows in found]

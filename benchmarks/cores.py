@@ -80,6 +80,18 @@ def cpu_seconds(pids: list[int]) -> float:
     return ticks / _TICKS_PER_SECOND
 
 
+def memory_bytes(pids: list[int]) -> int:
+    """Resident memory of processes, what they share counted in each."""
+    return sum(_resident_pages(pid) for pid in pids) * os.sysconf("SC_PAGESIZE")
+
+
+def _resident_pages(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except OSError:
+        return 0
+
+
 def _stat(pid: int) -> list[str]:
     """Fields of /proc/<pid>/stat from the third on; none where the process is gone."""
     try:

@@ -18,7 +18,7 @@ from benchmarks.benchmark import Benchmark
 from benchmarks.contenders import CONTENDERS, Contender
 from benchmarks.cores import Cores
 from benchmarks.errors import SettingsError
-from benchmarks.load.generator import LoadSettings
+from benchmarks.load.settings import LoadSettings
 from benchmarks.report import Record
 from benchmarks.serving_records import COLUMNS, Samples, summarize
 from benchmarks.trial import Trial

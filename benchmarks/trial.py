@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmarks import processes
 from benchmarks.agreement import Agreement, compare
-from benchmarks.load.generator import LoadReport, LoadSettings
+from benchmarks.load.settings import LoadReport, LoadSettings
 
 # Time to open and close the streams, and for the interpreter to start and end.
 _MARGIN_SECONDS = 60.0
@@ -43,7 +43,12 @@ def run(load: LoadSettings, core: int, model: Path, tolerance: float) -> Trial:
     """
     with tempfile.TemporaryDirectory() as folder:
         outputs = Path(folder) / "outputs.npz"
-        options = [f"--{name.replace('_', '-')}={value}" for name, value in asdict(load).items()]
+        options = [
+            f"--{name.replace('_', '-')}={value}"
+            for name, value in asdict(load).items()
+            if not isinstance(value, bool)
+        ]
+        options += ["--idle"] if load.idle else []
         text = processes.run(
             [sys.executable, "-m", "benchmarks.load", *options, f"--outputs={outputs}"],
             core,

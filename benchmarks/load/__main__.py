@@ -9,16 +9,18 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.load.conversation import Conversation
-from benchmarks.load.generator import Generator, LoadSettings
+from benchmarks.load.generator import Generator
+from benchmarks.load.settings import LoadSettings, WireName
 
 _DESCRIPTION = """\
-Drives a server with streams that each send their next step when the last one is answered, and
-prints steps, seconds, processor time and latency as one line of JSON.
+Drives a server with streams that each send their next step when the last one is answered, or, with
+--rate, when it is due, and prints steps, seconds, processor time and latency as one line of JSON.
 
 example:
   python -m benchmarks.load --port 8500 --model activity --streams 64
@@ -64,6 +66,29 @@ def _parser() -> argparse.ArgumentParser:
         "--server-pid", type=int, default=0, metavar="PID", help="whose processor time to read"
     )
     parser.add_argument(
+        "--wire",
+        choices=get_args(WireName),
+        default="native",
+        help="statewise.v1, or the Open Inference Protocol as a server streams it (native)",
+    )
+    parser.add_argument(
+        "--features",
+        type=int,
+        default=32,
+        metavar="N",
+        help="of a step; native asks the server (32)",
+    )
+    parser.add_argument(
+        "--rate",
+        type=float,
+        default=0.0,
+        metavar="N",
+        help="steps a second, whatever is answered (0)",
+    )
+    parser.add_argument(
+        "--idle", action="store_true", help="open, take a step, fall silent; report the memory"
+    )
+    parser.add_argument(
         "--outputs", type=Path, metavar="FILE", help="write every output to FILE (.npz)"
     )
     return parser
@@ -71,10 +96,11 @@ def _parser() -> argparse.ArgumentParser:
 
 def _write(path: Path, conversations: Sequence[Conversation]) -> None:
     """Writes the data of every result: array n is stream n, (steps, outputs)."""
+    width = max((len(one.outputs[0]) // 4 for one in conversations if one.outputs), default=0)
     np.savez(
         path,
         *(
-            np.frombuffer(b"".join(one.outputs), "<f4").reshape(len(one.outputs), -1)
+            np.frombuffer(b"".join(one.outputs), "<f4").reshape(len(one.outputs), width)
             for one in conversations
         ),
     )

@@ -15,7 +15,6 @@ from benchmarks.errors import LoadError
 from benchmarks.load import frames
 from benchmarks.load.conversation import Conversation
 
-_PATH = "/statewise.v1.StreamService/Stream"
 _STATUS_OK = b"grpc-status\x010"
 # Length in 8 + 16 bits, kind, flags, stream; compressed or not, message length.
 _MESSAGE = struct.Struct(">BHBBIBI")
@@ -39,6 +38,7 @@ class Connection:
         self.sent: list[Conversation] = []
         # A client's streams have odd numbers.
         self._conversations = {1 + 2 * i: one for i, one in enumerate(conversations)}
+        self._numbers = {id(one): stream for stream, one in self._conversations.items()}
         self._authority = authority
         self._rest = b""
         self._partial = dict.fromkeys(self._conversations, b"")
@@ -90,6 +90,14 @@ class Connection:
                 self._on_control(kind, flags, stream, data[start:end])
             position = end
         self._rest = data[position:]
+        out = b"".join(self._out)
+        self._out.clear()
+        return out
+
+    def post(self, conversation: Conversation, message: bytes) -> bytes:
+        """A message that answers none; returns the bytes to send, in one piece."""
+        stream = self._numbers[id(conversation)]
+        self._send(stream, message, frames.END_STREAM if conversation.closing else 0)
         out = b"".join(self._out)
         self._out.clear()
         return out
@@ -168,14 +176,15 @@ class Connection:
                 "spread them over more --connections"
             )
         for stream, conversation in self._conversations.items():
-            self._out.append(frames.headers(stream, self._request()))
+            self._out.append(frames.headers(stream, self._request(conversation.path)))
             self._send(stream, conversation.open(), 0)
+            self.sent.append(conversation)
 
-    def _request(self) -> dict[str, str]:
+    def _request(self, path: str) -> dict[str, str]:
         return {
             ":method": "POST",
             ":scheme": "http",
-            ":path": _PATH,
+            ":path": path,
             ":authority": self._authority,
             "content-type": "application/grpc",
             "te": "trailers",

@@ -1,143 +1,113 @@
-"""One stream's side of the conversation: open, one step a message, close.
+"""One stream's side of the conversation: when the next step is sent, and what came of the last.
 
-Owns the messages of statewise.v1 as a client sends and expects them, the stream's inputs, and
-every output that came back, so that all of them can be checked when the clock has stopped. Knows
-nothing of HTTP/2 or sockets.
+Owns the order: a first message, steps, a last message; every output that came back, so that all of
+them can be checked when the clock has stopped; and how long each took. What the messages look like
+is the wire's affair. Knows nothing of HTTP/2 or sockets.
 """
 
-from functools import lru_cache
-
-import numpy as np
-from numpy.typing import NDArray
-
-from benchmarks.errors import LoadError
-from protos.statewise.v1.stream_pb2 import (
-    DATA_TYPE_FLOAT32,
-    Chunk,
-    ClientMessage,
-    Close,
-    Open,
-    ServerMessage,
-)
-
-# A stream sends this many distinct rows in a circle: enough that no two streams or steps can be
-# taken for each other, few enough to be serialised before the clock starts.
-ROWS = 16
-_FLOAT_BYTES = 4
+from collections import deque
+from typing import Protocol
 
 
-def stream_rows(index: int, features: int) -> NDArray[np.float32]:
-    """Inputs of the stream with this index, (ROWS, features); step n sends row (n - 1) % ROWS."""
-    return np.random.default_rng(index).standard_normal((ROWS, features), np.float32)
+class Wire(Protocol):
+    """How a protocol says what one stream has to say.
 
-
-class Conversation:
-    """A stream that sends its next step as soon as the last one is answered.
+    A Protocol, since the servers that are compared speak several.
 
     Attributes:
-        sent_at: when the message in flight was sent, in nanoseconds.
-        stopping: set it, and the next answer is followed by Close.
-        closing: whether Close was sent.
-        outputs: data of every result, in order.
+        path: the gRPC method.
     """
 
-    def __init__(self, model: str, index: int, latencies: list[int]) -> None:
-        """Prepares a stream.
-
-        Args:
-            model: name of the model to open.
-            index: which of the streams this is; its inputs follow from it.
-            latencies: where the time of every step is appended, in nanoseconds.
-        """
-        self.sent_at = 0
-        self.stopping = False
-        self.closing = False
-        self.outputs: list[bytes] = []
-        self._model = model
-        self._index = index
-        self._latencies = latencies
-        self._sequence = 0
-        # Serialized chunks that lack their numbers.
-        self._rows: list[bytes] = []
-        self._features = 0
-        self._output_bytes = 0
+    path: str
 
     def open(self) -> bytes:
         """The first message."""
-        return ClientMessage(open=Open(model=self._model)).SerializeToString()
 
-    def answer(self, message: bytes, now: int) -> bytes | None:
-        """Takes the server's message and gives the next one to send, None after Closed.
+    def step(self) -> bytes:
+        """The message of the next step."""
+
+    def close(self) -> bytes:
+        """The last message."""
+
+    def read(self, message: bytes) -> bytes | None:
+        """The outputs of a step that the server answers; None for an answer without any.
+
+        Raises:
+            LoadError: it is not the answer to what was sent.
+        """
+
+
+class Conversation:
+    """A stream that sends its next step as soon as the last one is answered, or when it is told to.
+
+    Attributes:
+        path: the gRPC method.
+        sent_at: when the message in flight was sent, in nanoseconds.
+        paced: whether all steps but the first are sent by `post` alone.
+        stopping: set it, and the next answer is followed by the last message.
+        closing: whether the last message was sent.
+        outputs: data of every result, in order.
+    """
+
+    def __init__(self, wire: Wire, latencies: list[int], *, paced: bool = False) -> None:
+        """Prepares a stream.
 
         Args:
-            message: a ServerMessage.
+            wire: of this stream alone.
+            latencies: where the time of every step is appended, in nanoseconds.
+            paced: whether all steps but the first are sent by `post` alone.
+        """
+        self.path = wire.path
+        self.sent_at = 0
+        self.paced = paced
+        self.stopping = False
+        self.closing = False
+        self.outputs: list[bytes] = []
+        self._wire = wire
+        self._latencies = latencies
+        # When the steps that were posted and not yet answered were due.
+        self._due: deque[int] = deque()
+
+    def open(self) -> bytes:
+        """The first message."""
+        return self._wire.open()
+
+    def answer(self, message: bytes, now: int) -> bytes | None:
+        """Takes the server's message and gives the next one to send, None where there is none yet.
+
+        Args:
+            message: of the server.
             now: when it arrived, in nanoseconds.
 
         Raises:
             LoadError: it is not the answer to what was sent.
         """
-        if self.closing:
-            self._end(message)
+        data = self._wire.read(message)
+        if data is not None:
+            # By when it was due, so that a server that holds up its caller is not flattered.
+            self._latencies.append(now - (self._due.popleft() if self._due else self.sent_at))
+            self.outputs.append(data)
+        if self.closing or self._due:
             return None
-        if self._sequence == 0:
-            self._start(message)
-        else:
-            self._take(message, now)
-        return self._close() if self.stopping else self._next()
+        if self.stopping:
+            return self.close()
+        return None if self.paced and self.outputs else self._wire.step()
 
-    def _start(self, message: bytes) -> None:
-        answer = ServerMessage.FromString(message)
-        if not answer.HasField("opened"):
-            raise self._unexpected(answer, "Opened")
-        self._features = len(answer.opened.features)
-        self._output_bytes = len(answer.opened.outputs) * _FLOAT_BYTES
-        self._rows = [
-            _chunk(row.tobytes()).SerializeToString()
-            for row in stream_rows(self._index, self._features)
-        ]
+    def post(self, due: int) -> bytes:
+        """The next step of a paced stream, whether the last one is answered or not.
 
-    def _take(self, message: bytes, now: int) -> None:
-        answer = ServerMessage.FromString(message)
-        result = answer.result
-        data = result.data
-        if result.sequence != self._sequence or len(data) != self._output_bytes:
-            raise self._unexpected(answer, f"a Result of {self._output_bytes} bytes")
-        self._latencies.append(now - self.sent_at)
-        self.outputs.append(data)
+        Args:
+            due: when it was to be sent, in nanoseconds.
+        """
+        self._due.append(due)
+        return self._wire.step()
 
-    def _next(self) -> bytes:
-        row = self._rows[self._sequence % ROWS]
-        self._sequence += 1
-        return _head(self._sequence, self._features) + row
+    @property
+    def resting(self) -> bool:
+        """Whether nothing is under way, so that no answer will follow."""
+        return self.paced and bool(self.outputs) and not self._due and not self.closing
 
-    def _close(self) -> bytes:
+    def close(self) -> bytes:
+        """The last message."""
         self.closing = True
-        return ClientMessage(close=Close()).SerializeToString()
-
-    def _end(self, message: bytes) -> None:
-        answer = ServerMessage.FromString(message)
-        if not answer.HasField("closed") or answer.closed.steps != len(self.outputs):
-            raise self._unexpected(answer, f"Closed after {len(self.outputs)} steps")
-
-    def _unexpected(self, answer: ServerMessage, expected: str) -> LoadError:
-        text = " ".join(str(answer).split())[:200]
-        return LoadError(
-            f"stream {self._index}, sequence {self._sequence}: expected {expected}, got {text}"
-        )
-
-
-def _chunk(row: bytes, sequence: int = 0) -> Chunk:
-    """A chunk of one step; with number 0, which is not written, its bytes lack the number only."""
-    features = len(row) // _FLOAT_BYTES
-    return Chunk(sequence=sequence, dtype=DATA_TYPE_FLOAT32, steps=1, features=features, data=row)
-
-
-@lru_cache(maxsize=4096)
-def _head(sequence: int, features: int) -> bytes:
-    """A message with this number, up to where the rest of the chunk follows.
-
-    All streams send the same numbers at about the same time, so that one is made for all.
-    """
-    row = bytes(features * _FLOAT_BYTES)
-    message = ClientMessage(chunk=_chunk(row, sequence)).SerializeToString()
-    return message.removesuffix(_chunk(row).SerializeToString())
+        return self._wire.close()

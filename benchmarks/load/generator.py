@@ -1,4 +1,4 @@
-"""The closed loop: every stream sends its next step when its last one is answered.
+"""A load on a server: streams that send their next step when the last is answered, or at a rate.
 
 Owns the sockets, the clock and the figures. Knows nothing of frames or messages.
 """
@@ -9,75 +9,24 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import numpy as np
 
 from benchmarks import cores
-from benchmarks.errors import LoadError, SettingsError
+from benchmarks.errors import LoadError
 from benchmarks.load.connection import Connection
-from benchmarks.load.conversation import Conversation
+from benchmarks.load.conversation import Conversation, Wire
+from benchmarks.load.native import NativeWire
+from benchmarks.load.sequence import SequenceWire
+from benchmarks.load.settings import LoadReport, LoadSettings
 
 _CONNECT_SECONDS = 10.0
 _SILENCE_SECONDS = 20.0
 _READ_BYTES = 1 << 18
 _MS_PER_NS = 1e-6
-
-
-@dataclass(frozen=True)
-class LoadSettings:
-    """What to send where.
-
-    Attributes:
-        host, port: where the server listens.
-        model: the model to open.
-        streams: how many at once.
-        connections: over how many HTTP/2 connections they are spread.
-        warmup_seconds: load before the clock starts.
-        seconds: load that is measured.
-        server_pid: the server's process, whose processor time is read; 0 for another machine's.
-    """
-
-    host: str
-    port: int
-    model: str
-    streams: int
-    connections: int
-    warmup_seconds: float
-    seconds: float
-    server_pid: int = 0
-
-    def __post_init__(self) -> None:
-        """Refuses loads that can't be made."""
-        if self.streams < 1:
-            raise SettingsError(f"streams is {self.streams}; take 1 or more")
-        if not 1 <= self.connections <= self.streams:
-            raise SettingsError(
-                f"connections is {self.connections}; take a value from 1 to {self.streams}, "
-                "the number of streams"
-            )
-        if self.seconds <= 0:
-            raise SettingsError(f"seconds is {self.seconds:g}; take more than 0")
-
-
-@dataclass(frozen=True)
-class LoadReport:
-    """What was measured while the clock ran, and how the server answered.
-
-    Attributes:
-        steps: results that arrived.
-        seconds: how long the clock ran.
-        load_cpu_seconds: processor time of this generator.
-        server_cpu_seconds: processor time of the server and its children.
-        latency_p50_ms, latency_p99_ms: from a step's send to its result's arrival.
-    """
-
-    steps: int
-    seconds: float
-    load_cpu_seconds: float
-    server_cpu_seconds: float
-    latency_p50_ms: float
-    latency_p99_ms: float
+# For what the server still has to do once its streams are silent.
+_SETTLE_SECONDS = 0.5
+_QUIET_SECONDS = 0.2
 
 
 class Generator:
@@ -93,9 +42,15 @@ class Generator:
         self._poll = select.epoll()
         self._links: dict[int, tuple[socket.socket, Connection]] = {}
         self.conversations = [
-            Conversation(settings.model, index, self._latencies)
+            Conversation(
+                _wire(settings, index),
+                self._latencies,
+                paced=settings.idle or settings.rate > 0,
+            )
             for index in range(settings.streams)
         ]
+        self._owners: dict[int, tuple[socket.socket, Connection]] = {}
+        self._late: list[int] = []
 
     def run(self) -> LoadReport:
         """Opens the streams, drives them, measures, and closes them.
@@ -104,6 +59,10 @@ class Generator:
             LoadError: the server can't be reached, refused, broke the wire or fell silent.
         """
         with self._connected():
+            if self._settings.idle:
+                return self._idle()
+            if self._settings.rate:
+                self._until_answered()
             self._drive(self._settings.warmup_seconds)
             report = self._measure()
             self._finish()
@@ -116,8 +75,7 @@ class Generator:
             LoadError: as `run`.
         """
         with self._connected():
-            while not all(conversation.outputs for conversation in self.conversations):
-                self._exchange()
+            self._until_answered()
         return [len(conversation.outputs) for conversation in self.conversations]
 
     @contextmanager
@@ -148,12 +106,13 @@ class Generator:
             streams = self.conversations[index :: self._settings.connections]
             connection = Connection(streams, f"{address[0]}:{address[1]}")
             self._links[link.fileno()] = link, connection
+            self._owners |= {id(one): (link, connection) for one in streams}
             self._poll.register(link, select.EPOLLIN)
             link.sendall(connection.greet())
 
     def _measure(self) -> LoadReport:
-        server = cores.process_tree(self._settings.server_pid) if self._settings.server_pid else []
-        first = len(self._latencies)
+        server = self._server()
+        first, self._late = len(self._latencies), []
         server_before = cores.cpu_seconds(server)
         load_before, start = time.process_time(), time.perf_counter()
         self._drive(self._settings.seconds)
@@ -162,24 +121,93 @@ class Generator:
         measured = np.array(self._latencies[first:], np.float64) * _MS_PER_NS
         if not measured.size:
             raise LoadError(f"no step was answered in {seconds:.3g} s")
-        p50, p99 = np.percentile(measured, (50, 99))
-        return LoadReport(measured.size, seconds, load, server_cpu, float(p50), float(p99))
+        p50, p90, p99, p999 = np.percentile(measured, (50, 90, 99, 99.9))
+        return LoadReport(
+            steps=measured.size,
+            seconds=seconds,
+            load_cpu_seconds=load,
+            server_cpu_seconds=server_cpu,
+            latency_p50_ms=float(p50),
+            latency_p90_ms=float(p90),
+            latency_p99_ms=float(p99),
+            latency_p999_ms=float(p999),
+            late_p99_ms=float(np.percentile(self._late, 99)) * _MS_PER_NS if self._late else 0.0,
+            starved_streams=sum(not one.outputs for one in self.conversations),
+        )
+
+    def _idle(self) -> LoadReport:
+        """Opens every stream, takes a step with each, lets all fall silent, looks at the memory."""
+        before = cores.memory_bytes(self._server())
+        self._until_answered()
+        self._settle()
+        held = cores.memory_bytes(self._server()) - before
+        self._finish()
+        return LoadReport(idle_bytes_per_stream=held / self._settings.streams)
+
+    def _server(self) -> list[int]:
+        pid = self._settings.server_pid
+        return cores.process_tree(pid) if pid else []
+
+    def _until_answered(self) -> None:
+        while not all(one.outputs for one in self.conversations):
+            self._exchange()
 
     def _drive(self, seconds: float) -> None:
         deadline = time.perf_counter() + seconds
+        if self._settings.rate:
+            self._send_at_rate(seconds)
+            return
         while time.perf_counter() < deadline:
             self._exchange()
 
+    def _send_at_rate(self, seconds: float) -> None:
+        """Sends each step when it is due, in turn over the streams, whatever comes back."""
+        period = 1e9 / self._settings.rate
+        start = time.perf_counter_ns()
+        end, count = start + seconds * 1e9, 0
+        while (now := time.perf_counter_ns()) < end:
+            due = start + int(count * period)
+            while due <= now and due < end:
+                self._post(self.conversations[count % len(self.conversations)], due)
+                self._late.append(time.perf_counter_ns() - due)
+                count += 1
+                due = start + int(count * period)
+            # Without waiting: the clock of a wait is a millisecond, and steps are due within it.
+            self._exchange(wait=0)
+
+    def _post(self, conversation: Conversation, due: int | None) -> None:
+        message = conversation.close() if due is None else conversation.post(due)
+        link, connection = self._owners[id(conversation)]
+        out = connection.post(conversation, message)
+        if out:
+            link.sendall(out)
+
+    def _settle(self) -> None:
+        """Takes what is under way, and waits."""
+        deadline = time.perf_counter() + _SETTLE_SECONDS
+        while self._exchange(wait=_QUIET_SECONDS) or time.perf_counter() < deadline:
+            pass
+
     def _finish(self) -> None:
+        """Ends every stream, once what it has under way is answered."""
         for conversation in self.conversations:
             conversation.stopping = True
+            if conversation.resting:
+                self._post(conversation, None)
         while any(connection.open_streams for _, connection in self._links.values()):
             self._exchange()
 
-    def _exchange(self) -> None:
-        """Answers everything that has arrived, with one send a connection."""
-        events = self._poll.poll(_SILENCE_SECONDS)
-        if not events:
+    def _exchange(self, wait: float | None = None) -> bool:
+        """Answers everything that has arrived, with one send a connection.
+
+        Args:
+            wait: seconds to wait for something; None where silence is an error.
+
+        Returns:
+            Whether something had arrived.
+        """
+        events = self._poll.poll(_SILENCE_SECONDS if wait is None else wait)
+        if not events and wait is None:
             raise LoadError(f"the server said nothing for {_SILENCE_SECONDS:g} s")
         for number, _ in events:
             link, connection = self._links[number]
@@ -192,3 +220,11 @@ class Generator:
                 for conversation in connection.sent:
                     conversation.sent_at = now
                 link.sendall(out)
+        return bool(events)
+
+
+def _wire(settings: LoadSettings, index: int) -> Wire:
+    if settings.wire == "native":
+        return NativeWire(settings.model, index)
+    wrapped = settings.wire == "triton"
+    return SequenceWire(settings.model, index, settings.features, wrapped=wrapped)

@@ -18,7 +18,10 @@ from contextlib import contextmanager
 _CROWD = 128
 # Within which gRPC hands over the next call, if there is one.
 _QUIET_SECONDS = 0.002
+# How long newcomers alone come in, once open streams are done with what they were at; and how long
+# these may take for it: a second is 20,000 messages.
 _SHUT_SECONDS = 0.1
+_DRAIN_SECONDS = 1.0
 
 
 class Doorway:
@@ -33,9 +36,10 @@ class Doorway:
         self.shut = False
         self._loop = loop
         self._calls = 0
-        self._happened = 0
-        self._seen = 0
-        self._shut_at = 0.0
+        # Calls that opened, and reads that wait, at all and at the last look.
+        self._opened = self._seen_opened = 0
+        self._held = self._seen_held = 0
+        self._shut_at = self._drained_at = 0.0
         self._rested = 0.0
         self._waiting: deque[asyncio.Future[None]] = deque()
 
@@ -50,33 +54,36 @@ class Doorway:
 
     async def wait(self) -> None:
         """Returns once reads may go on; to be asked where it is shut."""
-        self._happened += 1
+        self._held += 1
         waiter: asyncio.Future[None] = self._loop.create_future()
         self._waiting.append(waiter)
         await waiter
 
     def _enter(self) -> None:
         self._calls += 1
-        self._happened += 1
+        self._opened += 1
         now = self._loop.time()
         if self.shut or self._calls < _CROWD or now < self._rested:
             return
         self.shut = True
-        self._shut_at = now
+        self._shut_at = self._drained_at = now
         self._watch()
 
     def _watch(self) -> None:
-        self._seen = self._happened
+        self._seen_opened, self._seen_held = self._opened, self._held
         self._loop.call_later(_QUIET_SECONDS, self._look)
 
     def _look(self) -> None:
         now = self._loop.time()
-        shut = now - self._shut_at
-        if self._happened != self._seen and shut < _SHUT_SECONDS:
+        if self._held != self._seen_held and now < self._shut_at + _DRAIN_SECONDS:
+            self._drained_at = now
+            self._watch()
+            return
+        if self._opened != self._seen_opened and now < self._drained_at + _SHUT_SECONDS:
             self._watch()
             return
         self.shut = False
-        self._rested = now + shut
+        self._rested = 2 * now - self._shut_at
         waiting, self._waiting = self._waiting, deque()
         for waiter in waiting:
             if not waiter.done():

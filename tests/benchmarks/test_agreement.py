@@ -5,7 +5,7 @@ import pytest
 from benchmarks import model
 from benchmarks.agreement import Agreement, compare, replay
 from benchmarks.errors import WrongAnswerError
-from benchmarks.load.conversation import ROWS, stream_rows
+from benchmarks.load.rows import ROWS, stream_rows
 
 STEPS = [3, ROWS + 4, 1]
 

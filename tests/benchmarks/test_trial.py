@@ -7,7 +7,7 @@ import pytest
 from benchmarks import cores, model, processes, trial
 from benchmarks.contenders import PLAIN_AIO
 from benchmarks.errors import LoadError, WrongAnswerError
-from benchmarks.load.generator import LoadSettings
+from benchmarks.load.settings import LoadSettings
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ from benchmarks.errors import LoadError
 from benchmarks.load import frames
 from benchmarks.load.connection import Connection
 from benchmarks.load.conversation import Conversation
+from benchmarks.load.native import NativeWire
 from protos.statewise.v1.stream_pb2 import ClientMessage, Closed, Opened, Result, ServerMessage
 
 TRAILERS = b"\x00\x0bgrpc-status\x010"
@@ -46,7 +47,9 @@ class Client:
     latencies: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.conversations = [Conversation("m", i, self.latencies) for i in range(self.streams)]
+        self.conversations = [
+            Conversation(NativeWire("m", i), self.latencies) for i in range(self.streams)
+        ]
         self.connection = Connection(self.conversations, "127.0.0.1:1")
         self.sent: list[tuple[int, int, int, bytes]] = []
 

@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 
 from benchmarks.errors import LoadError
-from benchmarks.load.conversation import ROWS, Conversation, stream_rows
+from benchmarks.load.conversation import Conversation
+from benchmarks.load.native import NativeWire
+from benchmarks.load.rows import ROWS, stream_rows
 from protos.statewise.v1.stream_pb2 import (
     ClientMessage,
     Closed,
@@ -16,7 +18,7 @@ OPENED = Opened(features=["a", "b", "c"], outputs=["y"])
 
 
 def opened(index: int = 0) -> tuple[Conversation, bytes]:
-    conversation = Conversation("m", index, [])
+    conversation = Conversation(NativeWire("m", index), [])
     chunk = conversation.answer(ServerMessage(opened=OPENED).SerializeToString(), 0)
     assert chunk is not None
     return conversation, chunk
@@ -59,7 +61,7 @@ def test_anything_but_the_result_of_the_step_is_an_error(answer):
 
 
 def test_a_stream_that_is_refused_says_why():
-    conversation = Conversation("m", 3, [])
+    conversation = Conversation(NativeWire("m", 3), [])
     refused = ServerMessage(refused=Refused(reason="FULL", message="try later"))
     with pytest.raises(LoadError, match=r"stream 3, sequence 0: .* Opened, got .*try later"):
         conversation.answer(refused.SerializeToString(), 0)

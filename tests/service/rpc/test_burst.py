@@ -6,7 +6,8 @@ import collections
 import grpc
 from processes import serving
 
-from benchmarks.load.generator import Generator, LoadSettings
+from benchmarks.load.generator import Generator
+from benchmarks.load.settings import LoadSettings
 from protos.statewise.v1 import stream_pb2 as wire
 from protos.statewise.v1.stream_pb2_grpc import StreamServiceStub
 

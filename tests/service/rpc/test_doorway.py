@@ -4,7 +4,7 @@ import heapq
 
 import pytest
 
-from service.rpc.doorway import _CROWD, _QUIET_SECONDS, _SHUT_SECONDS, Doorway
+from service.rpc.doorway import _CROWD, _DRAIN_SECONDS, _QUIET_SECONDS, _SHUT_SECONDS, Doorway
 
 
 class Clock:
@@ -79,18 +79,47 @@ async def test_a_flood_of_opens_shuts_it_for_a_time_only_and_then_not_at_once_ag
     with crowd(doorway) as calls:
         wait = asyncio.create_task(doorway.wait())
         await asyncio.sleep(0)
-        states = []
-        for _ in range(round(2 * _SHUT_SECONDS / _QUIET_SECONDS) - 2):
-            clock.advance(_QUIET_SECONDS)
+        states, pause = [], _QUIET_SECONDS / 2
+        for _ in range(round(2.5 * _SHUT_SECONDS / pause)):
+            clock.advance(pause)
             calls.enter_context(doorway.call())
             states.append(doorway.shut)
         await wait
-        shut = states.count(True)
-        assert states == [True] * shut + [False] * (len(states) - shut)
-        assert len(states) - shut >= shut - 2 > 10
-        clock.advance(2 * _QUIET_SECONDS)
+        # Shut for its time, then open for as long as it was shut, then shut again.
+        first = states.index(False)
+        second = states.index(True, first)
+        assert first == pytest.approx(_SHUT_SECONDS / pause, abs=5)
+        assert second == pytest.approx(2 * first, abs=5)
+        assert all(states[second:])
+
+
+async def test_newcomers_have_their_time_only_once_the_open_streams_are_done(doorway, clock):
+    with crowd(doorway) as calls:
+        waits = []
+        # Longer than newcomers alone would have it shut.
+        for _ in range(round(2 * _SHUT_SECONDS / _QUIET_SECONDS)):
+            waits.append(asyncio.create_task(doorway.wait()))
+            await asyncio.sleep(0)
+            clock.advance(_QUIET_SECONDS)
+            assert doorway.shut
         calls.enter_context(doorway.call())
+        clock.advance(_QUIET_SECONDS)
         assert doorway.shut
+        clock.advance(2 * _QUIET_SECONDS)
+        assert not doorway.shut
+        await asyncio.gather(*waits)
+
+
+async def test_streams_that_never_come_to_an_end_do_not_keep_it_shut(doorway, clock):
+    with crowd(doorway):
+        waits = []
+        while doorway.shut:
+            assert clock.time() < 2 * _DRAIN_SECONDS
+            waits.append(asyncio.create_task(doorway.wait()))
+            await asyncio.sleep(0)
+            clock.advance(_QUIET_SECONDS)
+        assert clock.time() == pytest.approx(_DRAIN_SECONDS, abs=0.01)
+        await asyncio.gather(*waits)
 
 
 async def test_a_cancelled_wait_disturbs_nobody(doorway, clock):

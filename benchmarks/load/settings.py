@@ -1,0 +1,91 @@
+"""What a load is told, and what it reports.
+
+Owns both as plain values, which pass between processes as options and as JSON.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from benchmarks.errors import SettingsError
+
+WireName = Literal["native", "triton", "mlserver"]
+
+
+@dataclass(frozen=True)
+class LoadSettings:
+    """What to send where.
+
+    Attributes:
+        host, port: where the server listens.
+        model: the model to open.
+        streams: how many at once.
+        connections: over how many HTTP/2 connections they are spread.
+        warmup_seconds: load before the clock starts.
+        seconds: load that is measured.
+        server_pid: the server's process, whose processor time is read; 0 for another machine's.
+        wire: statewise.v1, or the Open Inference Protocol as Triton or as MLServer streams it.
+        features: numbers of a step; the native wire asks the server.
+        rate: steps a second of all streams together, sent whether or not the last ones are
+            answered; 0 sends each when its stream's last one is.
+        idle: whether the streams only open, take a step and fall silent.
+    """
+
+    host: str
+    port: int
+    model: str
+    streams: int
+    connections: int
+    warmup_seconds: float
+    seconds: float
+    server_pid: int = 0
+    wire: WireName = "native"
+    features: int = 32
+    rate: float = 0.0
+    idle: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuses loads that can't be made."""
+        if self.streams < 1:
+            raise SettingsError(f"streams is {self.streams}; take 1 or more")
+        if not 1 <= self.connections <= self.streams:
+            raise SettingsError(
+                f"connections is {self.connections}; take a value from 1 to {self.streams}, "
+                "the number of streams"
+            )
+        if self.seconds <= 0:
+            raise SettingsError(f"seconds is {self.seconds:g}; take more than 0")
+        if self.wire not in get_args(WireName):
+            raise SettingsError(
+                f"wire is {self.wire!r}; take one of {', '.join(get_args(WireName))}"
+            )
+        if self.rate < 0 or self.features < 1:
+            raise SettingsError("rate and features can't be negative, nor features 0")
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What was measured while the clock ran, and how the server answered.
+
+    Attributes:
+        steps: results that arrived.
+        seconds: how long the clock ran.
+        load_cpu_seconds: processor time of this generator.
+        server_cpu_seconds: processor time of the server and its children.
+        latency_p50_ms, latency_p90_ms, latency_p99_ms, latency_p999_ms: from when a step was sent,
+            or was due at a rate, to its result's arrival.
+        late_p99_ms: how long after it was due a step was sent, at a rate: the generator's own part.
+        starved_streams: streams without any answer.
+        idle_bytes_per_stream: memory that the server holds for a silent stream.
+    """
+
+    steps: int = 0
+    seconds: float = 0.0
+    load_cpu_seconds: float = 0.0
+    server_cpu_seconds: float = 0.0
+    latency_p50_ms: float = 0.0
+    latency_p90_ms: float = 0.0
+    latency_p99_ms: float = 0.0
+    latency_p999_ms: float = 0.0
+    late_p99_ms: float = 0.0
+    starved_streams: int = 0
+    idle_bytes_per_stream: float = 0.0
