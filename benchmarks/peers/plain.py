@@ -1,7 +1,7 @@
 """The model as a plain server runs it: once for every message that arrives.
 
-Owns what the plain servers share: a session with a thread, the state as a value that they pass back,
-messages of statewise.v1. It trusts its callers.
+Owns what the plain servers share: a session with a thread, the state as a value that they pass
+back, messages of statewise.v1. It trusts its callers.
 """
 
 import argparse

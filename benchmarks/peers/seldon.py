@@ -21,9 +21,7 @@ _POLL_SECONDS = 0.1
 
 def main() -> int:
     """Runs MLServer until it is ended."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.peers.seldon", description=__doc__
-    )
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.peers.seldon", description=__doc__)
     parser.add_argument("--model", type=Path, required=True, help="the .onnx file")
     parser.add_argument("--name", required=True, help="the model's name")
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one (0)")

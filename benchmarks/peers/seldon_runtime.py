@@ -13,7 +13,7 @@ from mlserver.codecs import NumpyCodec
 from mlserver.types import InferenceRequest, InferenceResponse
 
 
-class Recurrent(MLModel):
+class Recurrent(MLModel):  # type: ignore[misc]
     """A model with an input and a state, both float32 [batch, width]."""
 
     async def load(self) -> bool:

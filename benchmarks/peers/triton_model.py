@@ -43,7 +43,7 @@ class TritonPythonModel:
             ends.append(read["END"].reshape(-1)[0])
         feed = {self._input: np.concatenate(rows), self._state: np.stack(states)}
         outputs, next_states = self._session.run(None, feed)
-        for row, (number, end) in enumerate(zip(ids, ends)):
+        for row, (number, end) in enumerate(zip(ids, ends, strict=True)):
             if end:
                 self._states.pop(number, None)
             else:
