@@ -57,6 +57,16 @@ def _parser() -> argparse.ArgumentParser:
         "--connections", type=int, default=1, metavar="N", help="that carry the streams (1)"
     )
     parser.add_argument(
+        "--outputs", type=Path, metavar="FILE", help="write every output to FILE (.npz)"
+    )
+    _add_kind(parser)
+    _add_time(parser)
+    return parser
+
+
+def _add_time(parser: argparse.ArgumentParser) -> None:
+    """How long, how often, and who pays."""
+    parser.add_argument(
         "--warmup-seconds", type=float, default=1.0, metavar="S", help="load not measured (1)"
     )
     parser.add_argument(
@@ -65,6 +75,17 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--server-pid", type=int, default=0, metavar="PID", help="whose processor time to read"
     )
+    parser.add_argument(
+        "--rate",
+        type=float,
+        default=0.0,
+        metavar="N",
+        help="steps a second, whatever is answered (0)",
+    )
+
+
+def _add_kind(parser: argparse.ArgumentParser) -> None:
+    """What is spoken, and what is sent."""
     parser.add_argument(
         "--wire",
         choices=get_args(WireName),
@@ -79,19 +100,8 @@ def _parser() -> argparse.ArgumentParser:
         help="of a step; native asks the server (32)",
     )
     parser.add_argument(
-        "--rate",
-        type=float,
-        default=0.0,
-        metavar="N",
-        help="steps a second, whatever is answered (0)",
-    )
-    parser.add_argument(
         "--idle", action="store_true", help="open, take a step, fall silent; report the memory"
     )
-    parser.add_argument(
-        "--outputs", type=Path, metavar="FILE", help="write every output to FILE (.npz)"
-    )
-    return parser
 
 
 def _write(path: Path, conversations: Sequence[Conversation]) -> None:

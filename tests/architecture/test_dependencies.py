@@ -13,6 +13,8 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("training", "export", "protos", "service", "statewise_client", "benchmarks", "demo")
 STUB_GENERATOR = "protos.generate"
+# What a peer's server runs of ours, in the peer's own environment.
+OF_PEERS = {"benchmarks.peers.seldon_runtime", "benchmarks.peers.triton_model"}
 DISTRIBUTIONS = packages_distributions()
 
 
@@ -41,9 +43,8 @@ def distributions(extras: dict[str, list[str]], extra: str) -> set[str]:
 def libraries(graph: grimp.ImportGraph, *packages: str) -> set[str]:
     """Third-party packages that the modules of `packages` import."""
     own = {module for module in graph.modules if module.partition(".")[0] in packages}
-    imported = set().union(
-        *(graph.find_modules_directly_imported_by(module) for module in own - {STUB_GENERATOR})
-    )
+    own -= {STUB_GENERATOR} | OF_PEERS
+    imported = set().union(*(graph.find_modules_directly_imported_by(module) for module in own))
     return {name for name in imported if graph.is_module_squashed(name)} - sys.stdlib_module_names
 
 
