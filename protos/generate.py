@@ -44,6 +44,7 @@ COPIES = (
             "inference/service",
             "statewise/v1/graph",
             "statewise/v1/manifest",
+            "statewise/v1/state",
             "statewise/v1/status",
             "statewise/v1/stream",
         ),
@@ -51,7 +52,7 @@ COPIES = (
     Copy(
         ROOT / "client/statewise_client/_generated",
         "statewise_client._generated",
-        ("statewise/v1/status", "statewise/v1/stream"),
+        ("statewise/v1/state", "statewise/v1/status", "statewise/v1/stream"),
     ),
 )
 

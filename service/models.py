@@ -45,6 +45,11 @@ class ServedModel:
         """How a step's outputs stand in a row."""
         return self.signature.output_layout()
 
+    @cached_property
+    def state_layout(self) -> Layout:
+        """How a stream's states stand in a row."""
+        return self.signature.state_layout()
+
 
 class Models:
     """The served models, found by name and version."""

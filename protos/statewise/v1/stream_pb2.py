@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19statewise/v1/stream.proto\x12\x0cstatewise.v1\"\x8a\x01\n\rClientMessage\x12\"\n\x04open\x18\x01 \x01(\x0b\x32\x12.statewise.v1.OpenH\x00\x12$\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x13.statewise.v1.ChunkH\x00\x12$\n\x05\x63lose\x18\x03 \x01(\x0b\x32\x13.statewise.v1.CloseH\x00\x42\t\n\x07message\"\xbc\x01\n\rServerMessage\x12&\n\x06opened\x18\x01 \x01(\x0b\x32\x14.statewise.v1.OpenedH\x00\x12&\n\x06result\x18\x02 \x01(\x0b\x32\x14.statewise.v1.ResultH\x00\x12(\n\x07refused\x18\x03 \x01(\x0b\x32\x15.statewise.v1.RefusedH\x00\x12&\n\x06\x63losed\x18\x04 \x01(\x0b\x32\x14.statewise.v1.ClosedH\x00\x42\t\n\x07message\"9\n\x04Open\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x11\n\tstream_id\x18\x03 \x01(\t\"\xe3\x01\n\x06Opened\x12\x11\n\tstream_id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x16\n\x0e\x63ontent_digest\x18\x04 \x01(\t\x12\x1b\n\x13numeric_fingerprint\x18\x05 \x01(\t\x12\x10\n\x08\x66\x65\x61tures\x18\x06 \x03(\t\x12\x0f\n\x07outputs\x18\x07 \x03(\t\x12\x1b\n\x13outputs_are_classes\x18\x08 \x01(\x08\x12\x18\n\x10steps_per_second\x18\t \x01(\x01\x12\x17\n\x0fmax_chunk_steps\x18\n \x01(\r\"o\n\x05\x43hunk\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12%\n\x05\x64type\x18\x02 \x01(\x0e\x32\x16.statewise.v1.DataType\x12\r\n\x05steps\x18\x03 \x01(\r\x12\x10\n\x08\x66\x65\x61tures\x18\x04 \x01(\r\x12\x0c\n\x04\x64\x61ta\x18\x05 \x01(\x0c\"o\n\x06Result\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12%\n\x05\x64type\x18\x02 \x01(\x0e\x32\x16.statewise.v1.DataType\x12\r\n\x05steps\x18\x03 \x01(\r\x12\x0f\n\x07outputs\x18\x04 \x01(\r\x12\x0c\n\x04\x64\x61ta\x18\x05 \x01(\x0c\"\xbf\x01\n\x07Refused\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x35\n\x08metadata\x18\x04 \x03(\x0b\x32#.statewise.v1.Refused.MetadataEntry\x12\x19\n\x11\x65xpected_sequence\x18\x05 \x01(\x04\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x07\n\x05\x43lose\"\x17\n\x06\x43losed\x12\r\n\x05steps\x18\x01 \x01(\x04*<\n\x08\x44\x61taType\x12\x19\n\x15\x44\x41TA_TYPE_UNSPECIFIED\x10\x00\x12\x15\n\x11\x44\x41TA_TYPE_FLOAT32\x10\x01\x32W\n\rStreamService\x12\x46\n\x06Stream\x12\x1b.statewise.v1.ClientMessage\x1a\x1b.statewise.v1.ServerMessage(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19statewise/v1/stream.proto\x12\x0cstatewise.v1\"\x8a\x01\n\rClientMessage\x12\"\n\x04open\x18\x01 \x01(\x0b\x32\x12.statewise.v1.OpenH\x00\x12$\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x13.statewise.v1.ChunkH\x00\x12$\n\x05\x63lose\x18\x03 \x01(\x0b\x32\x13.statewise.v1.CloseH\x00\x42\t\n\x07message\"\xbc\x01\n\rServerMessage\x12&\n\x06opened\x18\x01 \x01(\x0b\x32\x14.statewise.v1.OpenedH\x00\x12&\n\x06result\x18\x02 \x01(\x0b\x32\x14.statewise.v1.ResultH\x00\x12(\n\x07refused\x18\x03 \x01(\x0b\x32\x15.statewise.v1.RefusedH\x00\x12&\n\x06\x63losed\x18\x04 \x01(\x0b\x32\x14.statewise.v1.ClosedH\x00\x42\t\n\x07message\"\x9a\x01\n\x04Open\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x11\n\tstream_id\x18\x03 \x01(\t\x12$\n\x06resume\x18\x04 \x01(\x0b\x32\x14.statewise.v1.Resume\x12\x15\n\rinitial_state\x18\x05 \x01(\x0c\x12\x11\n\tephemeral\x18\x06 \x01(\x08\x12\x0f\n\x07replace\x18\x07 \x01(\x08\"V\n\x06Resume\x12\x15\n\x08received\x18\x01 \x01(\x04H\x00\x88\x01\x01\x12\x18\n\x0breplay_from\x18\x02 \x01(\x04H\x01\x88\x01\x01\x42\x0b\n\t_receivedB\x0e\n\x0c_replay_from\"\xcc\x02\n\x06Opened\x12\x11\n\tstream_id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x16\n\x0e\x63ontent_digest\x18\x04 \x01(\t\x12\x1b\n\x13numeric_fingerprint\x18\x05 \x01(\t\x12\x10\n\x08\x66\x65\x61tures\x18\x06 \x03(\t\x12\x0f\n\x07outputs\x18\x07 \x03(\t\x12\x1b\n\x13outputs_are_classes\x18\x08 \x01(\x08\x12\x18\n\x10steps_per_second\x18\t \x01(\x01\x12\x17\n\x0fmax_chunk_steps\x18\n \x01(\r\x12\x19\n\x11\x65xpected_sequence\x18\x0b \x01(\x04\x12\r\n\x05steps\x18\x0c \x01(\x04\x12\x0f\n\x07resumed\x18\r \x01(\x08\x12\x1b\n\x13\x66ingerprint_changed\x18\x0e \x01(\x08\x12\x0f\n\x07\x64urable\x18\x0f \x01(\x08\"\x85\x01\n\x05\x43hunk\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12%\n\x05\x64type\x18\x02 \x01(\x0e\x32\x16.statewise.v1.DataType\x12\r\n\x05steps\x18\x03 \x01(\r\x12\x10\n\x08\x66\x65\x61tures\x18\x04 \x01(\r\x12\x0c\n\x04\x64\x61ta\x18\x05 \x01(\x0c\x12\x14\n\x0c\x61\x63knowledged\x18\x06 \x01(\x04\"\x89\x01\n\x06Result\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12%\n\x05\x64type\x18\x02 \x01(\x0e\x32\x16.statewise.v1.DataType\x12\r\n\x05steps\x18\x03 \x01(\r\x12\x0f\n\x07outputs\x18\x04 \x01(\r\x12\x0c\n\x04\x64\x61ta\x18\x05 \x01(\x0c\x12\x18\n\x10\x64urable_sequence\x18\x06 \x01(\x04\"\xbf\x01\n\x07Refused\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x35\n\x08metadata\x18\x04 \x03(\x0b\x32#.statewise.v1.Refused.MetadataEntry\x12\x19\n\x11\x65xpected_sequence\x18\x05 \x01(\x04\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x1d\n\x05\x43lose\x12\x14\n\x0creturn_state\x18\x01 \x01(\x08\"&\n\x06\x43losed\x12\r\n\x05steps\x18\x01 \x01(\x04\x12\r\n\x05state\x18\x02 \x01(\x0c*<\n\x08\x44\x61taType\x12\x19\n\x15\x44\x41TA_TYPE_UNSPECIFIED\x10\x00\x12\x15\n\x11\x44\x41TA_TYPE_FLOAT32\x10\x01\x32W\n\rStreamService\x12\x46\n\x06Stream\x12\x1b.statewise.v1.ClientMessage\x1a\x1b.statewise.v1.ServerMessage(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,28 +33,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_REFUSED_METADATAENTRY']._loaded_options = None
   _globals['_REFUSED_METADATAENTRY']._serialized_options = b'8\001'
-  _globals['_DATATYPE']._serialized_start=1118
-  _globals['_DATATYPE']._serialized_end=1178
+  _globals['_DATATYPE']._serialized_start=1496
+  _globals['_DATATYPE']._serialized_end=1556
   _globals['_CLIENTMESSAGE']._serialized_start=44
   _globals['_CLIENTMESSAGE']._serialized_end=182
   _globals['_SERVERMESSAGE']._serialized_start=185
   _globals['_SERVERMESSAGE']._serialized_end=373
-  _globals['_OPEN']._serialized_start=375
-  _globals['_OPEN']._serialized_end=432
-  _globals['_OPENED']._serialized_start=435
-  _globals['_OPENED']._serialized_end=662
-  _globals['_CHUNK']._serialized_start=664
-  _globals['_CHUNK']._serialized_end=775
-  _globals['_RESULT']._serialized_start=777
-  _globals['_RESULT']._serialized_end=888
-  _globals['_REFUSED']._serialized_start=891
-  _globals['_REFUSED']._serialized_end=1082
-  _globals['_REFUSED_METADATAENTRY']._serialized_start=1035
-  _globals['_REFUSED_METADATAENTRY']._serialized_end=1082
-  _globals['_CLOSE']._serialized_start=1084
-  _globals['_CLOSE']._serialized_end=1091
-  _globals['_CLOSED']._serialized_start=1093
-  _globals['_CLOSED']._serialized_end=1116
-  _globals['_STREAMSERVICE']._serialized_start=1180
-  _globals['_STREAMSERVICE']._serialized_end=1267
+  _globals['_OPEN']._serialized_start=376
+  _globals['_OPEN']._serialized_end=530
+  _globals['_RESUME']._serialized_start=532
+  _globals['_RESUME']._serialized_end=618
+  _globals['_OPENED']._serialized_start=621
+  _globals['_OPENED']._serialized_end=953
+  _globals['_CHUNK']._serialized_start=956
+  _globals['_CHUNK']._serialized_end=1089
+  _globals['_RESULT']._serialized_start=1092
+  _globals['_RESULT']._serialized_end=1229
+  _globals['_REFUSED']._serialized_start=1232
+  _globals['_REFUSED']._serialized_end=1423
+  _globals['_REFUSED_METADATAENTRY']._serialized_start=1376
+  _globals['_REFUSED_METADATAENTRY']._serialized_end=1423
+  _globals['_CLOSE']._serialized_start=1425
+  _globals['_CLOSE']._serialized_end=1454
+  _globals['_CLOSED']._serialized_start=1456
+  _globals['_CLOSED']._serialized_end=1494
+  _globals['_STREAMSERVICE']._serialized_start=1558
+  _globals['_STREAMSERVICE']._serialized_end=1645
 # @@protoc_insertion_point(module_scope)

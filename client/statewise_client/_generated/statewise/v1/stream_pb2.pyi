@@ -6,6 +6,10 @@ The native wire: one bidirectional call is one stream with a hidden state of its
 The client sends Open once, then Chunks, then Close (or half-closes the call). The server
 answers Opened once, then for each Chunk exactly one Result or Refused, in order, then Closed.
 
+A stream outlives its call unless it was opened ephemeral: where the call breaks off without
+Close or half-close, the server keeps the state, and another call goes on with it by Resume. Each
+open of a stream takes a new epoch; whoever holds an older one can't advance or store it any more.
+
 A bad chunk is refused with its number and a reason; the stream lives on, its state untouched,
 and the same number is expected again. A breach of the protocol (a Chunk before Open, a second
 Open) ends the call with a status that carries google.rpc.ErrorInfo.
@@ -107,21 +111,72 @@ class Open(google.protobuf.message.Message):
     MODEL_FIELD_NUMBER: builtins.int
     VERSION_FIELD_NUMBER: builtins.int
     STREAM_ID_FIELD_NUMBER: builtins.int
+    RESUME_FIELD_NUMBER: builtins.int
+    INITIAL_STATE_FIELD_NUMBER: builtins.int
+    EPHEMERAL_FIELD_NUMBER: builtins.int
+    REPLACE_FIELD_NUMBER: builtins.int
     model: builtins.str
     version: builtins.str
     """Empty: the newest version that is ready."""
     stream_id: builtins.str
-    """Unique among live streams; empty: the server makes one."""
+    """Unique among the streams that are live or kept; empty: the server makes one."""
+    initial_state: builtins.bytes
+    """A state blob to begin with, in place of the model's initial state."""
+    ephemeral: builtins.bool
+    """The stream ends with its call: its state is never stored, and can't be resumed."""
+    replace: builtins.bool
+    """A new stream takes the place of one that is kept under the same id; otherwise it is refused."""
+    @property
+    def resume(self) -> Global___Resume:
+        """Goes on with the stream of stream_id; unset: begins a new one."""
+
     def __init__(
         self,
         *,
         model: builtins.str = ...,
         version: builtins.str = ...,
         stream_id: builtins.str = ...,
+        resume: Global___Resume | None = ...,
+        initial_state: builtins.bytes = ...,
+        ephemeral: builtins.bool = ...,
+        replace: builtins.bool = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["model", b"model", "stream_id", b"stream_id", "version", b"version"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["resume", b"resume"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["ephemeral", b"ephemeral", "initial_state", b"initial_state", "model", b"model", "replace", b"replace", "resume", b"resume", "stream_id", b"stream_id", "version", b"version"]) -> None: ...
 
 Global___Open: typing_extensions.TypeAlias = Open
+
+@typing.final
+class Resume(google.protobuf.message.Message):
+    """How much of a stream its caller still has."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    RECEIVED_FIELD_NUMBER: builtins.int
+    REPLAY_FROM_FIELD_NUMBER: builtins.int
+    received: builtins.int
+    """The highest sequence number whose Result the caller has. The server sends the Results behind it
+    again, right after Opened. Unset: it sends none.
+    """
+    replay_from: builtins.int
+    """The lowest number of the chunks that the caller can send again. The server refuses with
+    STATE_LOST where its state is older. 1: a stream of which nothing is kept begins anew.
+    Unset: the caller goes on wherever the state stands.
+    """
+    def __init__(
+        self,
+        *,
+        received: builtins.int | None = ...,
+        replay_from: builtins.int | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_received", b"_received", "_replay_from", b"_replay_from", "received", b"received", "replay_from", b"replay_from"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_received", b"_received", "_replay_from", b"_replay_from", "received", b"received", "replay_from", b"replay_from"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_received", b"_received"]) -> typing.Literal["received"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_replay_from", b"_replay_from"]) -> typing.Literal["replay_from"] | None: ...
+
+Global___Resume: typing_extensions.TypeAlias = Resume
 
 @typing.final
 class Opened(google.protobuf.message.Message):
@@ -137,6 +192,11 @@ class Opened(google.protobuf.message.Message):
     OUTPUTS_ARE_CLASSES_FIELD_NUMBER: builtins.int
     STEPS_PER_SECOND_FIELD_NUMBER: builtins.int
     MAX_CHUNK_STEPS_FIELD_NUMBER: builtins.int
+    EXPECTED_SEQUENCE_FIELD_NUMBER: builtins.int
+    STEPS_FIELD_NUMBER: builtins.int
+    RESUMED_FIELD_NUMBER: builtins.int
+    FINGERPRINT_CHANGED_FIELD_NUMBER: builtins.int
+    DURABLE_FIELD_NUMBER: builtins.int
     stream_id: builtins.str
     model: builtins.str
     version: builtins.str
@@ -150,6 +210,20 @@ class Opened(google.protobuf.message.Message):
     """0 where steps are not tied to time."""
     max_chunk_steps: builtins.int
     """Largest number of steps that one chunk may carry."""
+    expected_sequence: builtins.int
+    """Number of the chunk that the server takes next: 1 in a new stream. On a resume, the Results
+    from Resume.received + 1 to this - 1 come next, unasked.
+    """
+    steps: builtins.int
+    """Steps that the state has taken."""
+    resumed: builtins.bool
+    """Whether an earlier call's state goes on."""
+    fingerprint_changed: builtins.bool
+    """True where the state was computed on another kind of processor: the stream goes on within
+    tolerance, not to the same bits.
+    """
+    durable: builtins.bool
+    """Whether the state is stored where it outlives the server's process."""
     @property
     def features(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]: ...
     @property
@@ -167,8 +241,13 @@ class Opened(google.protobuf.message.Message):
         outputs_are_classes: builtins.bool = ...,
         steps_per_second: builtins.float = ...,
         max_chunk_steps: builtins.int = ...,
+        expected_sequence: builtins.int = ...,
+        steps: builtins.int = ...,
+        resumed: builtins.bool = ...,
+        fingerprint_changed: builtins.bool = ...,
+        durable: builtins.bool = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["content_digest", b"content_digest", "features", b"features", "max_chunk_steps", b"max_chunk_steps", "model", b"model", "numeric_fingerprint", b"numeric_fingerprint", "outputs", b"outputs", "outputs_are_classes", b"outputs_are_classes", "steps_per_second", b"steps_per_second", "stream_id", b"stream_id", "version", b"version"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["content_digest", b"content_digest", "durable", b"durable", "expected_sequence", b"expected_sequence", "features", b"features", "fingerprint_changed", b"fingerprint_changed", "max_chunk_steps", b"max_chunk_steps", "model", b"model", "numeric_fingerprint", b"numeric_fingerprint", "outputs", b"outputs", "outputs_are_classes", b"outputs_are_classes", "resumed", b"resumed", "steps", b"steps", "steps_per_second", b"steps_per_second", "stream_id", b"stream_id", "version", b"version"]) -> None: ...
 
 Global___Opened: typing_extensions.TypeAlias = Opened
 
@@ -183,6 +262,7 @@ class Chunk(google.protobuf.message.Message):
     STEPS_FIELD_NUMBER: builtins.int
     FEATURES_FIELD_NUMBER: builtins.int
     DATA_FIELD_NUMBER: builtins.int
+    ACKNOWLEDGED_FIELD_NUMBER: builtins.int
     sequence: builtins.int
     """1 for the first chunk, then one more for each chunk that got a Result."""
     dtype: Global___DataType.ValueType
@@ -190,6 +270,10 @@ class Chunk(google.protobuf.message.Message):
     """data has shape [steps, features], row-major."""
     features: builtins.int
     data: builtins.bytes
+    acknowledged: builtins.int
+    """The highest sequence number whose Result the caller has: the server forgets the Results up to
+    it, and keeps those behind it for a Resume.
+    """
     def __init__(
         self,
         *,
@@ -198,8 +282,9 @@ class Chunk(google.protobuf.message.Message):
         steps: builtins.int = ...,
         features: builtins.int = ...,
         data: builtins.bytes = ...,
+        acknowledged: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["data", b"data", "dtype", b"dtype", "features", b"features", "sequence", b"sequence", "steps", b"steps"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["acknowledged", b"acknowledged", "data", b"data", "dtype", b"dtype", "features", b"features", "sequence", b"sequence", "steps", b"steps"]) -> None: ...
 
 Global___Chunk: typing_extensions.TypeAlias = Chunk
 
@@ -214,12 +299,15 @@ class Result(google.protobuf.message.Message):
     STEPS_FIELD_NUMBER: builtins.int
     OUTPUTS_FIELD_NUMBER: builtins.int
     DATA_FIELD_NUMBER: builtins.int
+    DURABLE_SEQUENCE_FIELD_NUMBER: builtins.int
     sequence: builtins.int
     dtype: Global___DataType.ValueType
     steps: builtins.int
     """data has shape [steps, outputs], row-major."""
     outputs: builtins.int
     data: builtins.bytes
+    durable_sequence: builtins.int
+    """The chunk up to which the state is stored: no Resume will ask for chunks up to it again."""
     def __init__(
         self,
         *,
@@ -228,8 +316,9 @@ class Result(google.protobuf.message.Message):
         steps: builtins.int = ...,
         outputs: builtins.int = ...,
         data: builtins.bytes = ...,
+        durable_sequence: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["data", b"data", "dtype", b"dtype", "outputs", b"outputs", "sequence", b"sequence", "steps", b"steps"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["data", b"data", "dtype", b"dtype", "durable_sequence", b"durable_sequence", "outputs", b"outputs", "sequence", b"sequence", "steps", b"steps"]) -> None: ...
 
 Global___Result: typing_extensions.TypeAlias = Result
 
@@ -288,9 +377,15 @@ Global___Refused: typing_extensions.TypeAlias = Refused
 class Close(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
+    RETURN_STATE_FIELD_NUMBER: builtins.int
+    return_state: builtins.bool
+    """Whether Closed brings the state."""
     def __init__(
         self,
+        *,
+        return_state: builtins.bool = ...,
     ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["return_state", b"return_state"]) -> None: ...
 
 Global___Close: typing_extensions.TypeAlias = Close
 
@@ -299,13 +394,17 @@ class Closed(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     STEPS_FIELD_NUMBER: builtins.int
+    STATE_FIELD_NUMBER: builtins.int
     steps: builtins.int
     """Steps that the stream took in its life."""
+    state: builtins.bytes
+    """A state blob, where it was asked for."""
     def __init__(
         self,
         *,
         steps: builtins.int = ...,
+        state: builtins.bytes = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["steps", b"steps"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["state", b"state", "steps", b"steps"]) -> None: ...
 
 Global___Closed: typing_extensions.TypeAlias = Closed

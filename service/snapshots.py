@@ -1,0 +1,104 @@
+"""All that a stream has to remember, outside of its row, and whether it fits a model.
+
+Owns the step from a packed row to named tensors and back, and the checks on the way back: a state
+of another model, of another shape or dtype is refused by name. Knows nothing of bytes or stores.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from service.errors import InvalidArgument
+from service.models import ServedModel
+from service.tensors import Array
+
+
+class NamedState(NamedTuple):
+    """One state tensor of one stream: the name of the graph's input, and its numbers."""
+
+    name: str
+    values: Array
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The state of one stream after some steps.
+
+    Attributes:
+        digest: content digest of the model whose state it is.
+        fingerprint: numeric fingerprint of the server that computed the last step.
+        steps: taken so far.
+    """
+
+    model: str
+    version: str
+    digest: str
+    fingerprint: str
+    states: tuple[NamedState, ...]
+    steps: int
+
+
+def take(model: ServedModel, row: Array, steps: int) -> Snapshot:
+    """The snapshot of a packed row, (state width,), which is copied."""
+    layout, block = model.state_layout, row[np.newaxis].copy()
+    return Snapshot(
+        model=model.name,
+        version=str(model.version),
+        digest=model.artifact.digest,
+        fingerprint=model.self_test.fingerprint,
+        states=tuple(
+            NamedState(tensor.name, layout.view(block, index)[0])
+            for index, tensor in enumerate(layout.tensors)
+        ),
+        steps=steps,
+    )
+
+
+def packed_row(snapshot: Snapshot, model: ServedModel) -> Array:
+    """A snapshot as the model's packed row, (state width,).
+
+    Raises:
+        InvalidArgument: with reason STATE_MODEL, STATE_NAMES, STATE_SHAPE, STATE_DTYPE or
+            STATE_NOT_FINITE.
+    """
+    if snapshot.digest != model.artifact.digest:
+        raise InvalidArgument(
+            f"the state is of model {snapshot.model} with content {snapshot.digest}; "
+            f"{model.name}/{model.version} here has {model.artifact.digest}: a state goes on with "
+            "the weights that made it",
+            reason="STATE_MODEL",
+            model=snapshot.model,
+            content_digest=snapshot.digest,
+        )
+    given = {state.name: state.values for state in snapshot.states}
+    tensors = model.state_layout.tensors
+    if set(given) != {tensor.name for tensor in tensors} or len(given) != len(snapshot.states):
+        raise InvalidArgument(
+            f"the state holds {', '.join(given) or 'nothing'}; model {model.name} keeps "
+            f"{', '.join(tensor.name for tensor in tensors)}",
+            reason="STATE_NAMES",
+        )
+    for tensor in tensors:
+        values = given[tensor.name]
+        if values.shape != tensor.shape:
+            raise InvalidArgument(
+                f"state {tensor.name} has shape {list(values.shape)}; model {model.name} keeps "
+                f"{list(tensor.shape)}",
+                reason="STATE_SHAPE",
+                state=tensor.name,
+            )
+        if values.dtype != tensor.dtype:
+            raise InvalidArgument(
+                f"state {tensor.name} is {values.dtype}; model {model.name} keeps {tensor.dtype}",
+                reason="STATE_DTYPE",
+                state=tensor.name,
+            )
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            raise InvalidArgument(
+                f"state {tensor.name} holds numbers that are not finite",
+                reason="STATE_NOT_FINITE",
+                state=tensor.name,
+            )
+    packed: Array = model.state_layout.pack([given[tensor.name][np.newaxis] for tensor in tensors])
+    return packed.reshape(-1)

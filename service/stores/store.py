@@ -1,0 +1,123 @@
+"""What every store of states can do, and the words for it.
+
+Owns the Protocol, so that the keeper does not know where states go, and a test's store can fail
+when it is told to. A store keeps one record a stream, the newest, and fences: each claim of a
+stream takes a new epoch, greater than any before on that store, and a write with an older one is
+refused, so that a replica that was cut off can't overwrite what its successor has done. A stream that was
+closed or has expired leaves a tombstone for a while, which fences too and tells the two apart from
+a stream that never was. Knows nothing of models, blobs or streams: a payload is bytes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+
+class Fate(Enum):
+    """What became of a stream id, as far as the store can tell."""
+
+    UNKNOWN = "unknown"
+    KEPT = "kept"
+    CLOSED = "closed"
+    EXPIRED = "expired"
+    EVICTED = "evicted"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One stream as it is stored.
+
+    Attributes:
+        epoch: of the claim under which it was written; 0 before there is one.
+        owner: identity that opened the stream; "" without authentication.
+        model, version: whose state it is.
+        sequence, steps: chunks and steps that the state has taken.
+        payload: the state, and what else its resume needs; empty for the model's initial state.
+        stored_ms: when it was written, in milliseconds since 1970; set by the store.
+    """
+
+    stream_id: str
+    epoch: int
+    owner: str
+    model: str
+    version: str
+    sequence: int
+    steps: int
+    payload: bytes
+    stored_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What came of asking for a stream.
+
+    Attributes:
+        epoch: greater than of any claim before on this store; 0 where the stream is not ours.
+        fate: what was there before.
+        record: what is kept, where the fate is KEPT.
+    """
+
+    epoch: int
+    fate: Fate
+    record: Record | None = None
+
+
+class Store(Protocol):
+    """Keeps records of streams.
+
+    Every method but `close` raises Unavailable, with reason STORE_UNAVAILABLE where the store can't
+    be reached and STORE_FULL where it takes no more; nothing has changed then. Methods are called
+    on the event loop; work that takes long is done elsewhere.
+
+    Attributes:
+        durable: whether what is written outlives this process.
+        shared: whether other processes can read it.
+    """
+
+    durable: bool
+    shared: bool
+
+    async def begin(self, record: Record) -> Claim:
+        """Keeps a new stream's first record under a new epoch, over a tombstone if there is one.
+
+        Where a record is kept under that id, nothing changes: the claim has epoch 0 and brings it.
+        """
+
+    async def claim(self, stream_id: str, owner: str) -> Claim:
+        """Takes a new epoch of a stream that is kept, and so fences whoever held it before.
+
+        Where nothing is kept, or the record is another owner's, nothing changes: epoch 0.
+        """
+
+    async def write(self, records: Sequence[Record]) -> list[bool]:
+        """Writes records, together or not at all.
+
+        A stream of which the store has no trace, since it lost it, is taken up again.
+
+        Returns:
+            Of each record whether it was written; False where it is fenced: a newer epoch stands
+            there, or a tombstone of its own epoch.
+        """
+
+    async def touch(self, held: Sequence[tuple[str, int]]) -> None:
+        """Puts off the expiry of streams, by id and epoch, that are live and silent."""
+
+    async def read(self, stream_id: str) -> Record | None:
+        """The newest record of a stream; None where nothing is kept."""
+
+    async def remove(self, stream_id: str, epoch: int) -> bool:
+        """Forgets a stream that was closed; False where a newer epoch stands there."""
+
+    async def page(self, after: str, limit: int, owner: str | None) -> list[Record]:
+        """Records by id, those behind `after`, without payloads; of one owner unless it is None."""
+
+    async def expire(self, before_ms: int) -> int:
+        """Turns records last written before a time into tombstones; drops tombstones as old.
+
+        Returns:
+            How many streams have expired.
+        """
+
+    async def close(self) -> None:
+        """Lets go of what it holds open."""
