@@ -3,9 +3,9 @@
 Owns the Protocol, so that the keeper does not know where states go, and a test's store can fail
 when it is told to. A store keeps one record a stream, the newest, and fences: each claim of a
 stream takes a new epoch, greater than any before on that store, and a write with an older one is
-refused, so that a replica that was cut off can't overwrite what its successor has done. A stream that was
-closed or has expired leaves a tombstone for a while, which fences too and tells the two apart from
-a stream that never was. Knows nothing of models, blobs or streams: a payload is bytes.
+refused, so that a replica that was cut off can't overwrite what its successor has done. A stream
+that was closed or has expired leaves a tombstone for a while, which fences too and tells the two
+apart from a stream that never was. Knows nothing of models, blobs or streams: a payload is bytes.
 """
 
 from collections.abc import Sequence
