@@ -2,11 +2,11 @@
 
 Owns the calls; messages are converted in `inference_wire`, what they mean is behind the seam. On a
 stream, requests of any sequences may be under way at once; answers leave as they come, those of one
-sequence in their order.
+sequence in their order. What is read while answers are being written begins together once they are,
+in one batch: gRPC hands over one message in a round of the event loop, and a tick follows a round.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncIterator
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -22,14 +22,13 @@ from service.models import Models, ServedModel
 from service.requests import Answer
 from service.rpc.doorway import Doorway
 from service.rpc.inference_wire import durations, request_of, response_of, stream_response
+from service.rpc.outbox import MOST_PENDING, Outbox
 from service.rpc.status import answered, errors_as_status
 from service.sequences import Sequences
 from service.tensors import wire_name
 
 _Context = grpc.aio.ServicerContext[Any, Any]
 _EXTENSIONS = ("sequence", "model_repository", "model_configuration", "statistics")
-# Requests of one stream under way at once; behind them, gRPC's flow control holds the caller up.
-_MOST_PENDING = 1_024
 
 
 class InferenceServicer(GRPCInferenceServiceServicer):
@@ -153,12 +152,14 @@ class InferenceServicer(GRPCInferenceServiceServicer):
                 await self._serve(context)
 
     async def _serve(self, context: _Context) -> None:
-        outbox = _Outbox()
+        outbox = Outbox()
         reader = asyncio.create_task(self._read(context, outbox))
         try:
             while True:
                 for reply in await outbox.take():
                     await context.write(reply)
+                for message in await outbox.release():
+                    self._begin(message, outbox)
                 if outbox.finished:
                     break
             # What went wrong in the reader ends the call.
@@ -166,23 +167,25 @@ class InferenceServicer(GRPCInferenceServiceServicer):
         finally:
             reader.cancel()
 
-    async def _read(self, context: _Context, outbox: "_Outbox") -> None:
+    async def _read(self, context: _Context, outbox: Outbox) -> None:
         try:
             while True:
                 message: Any = await context.read()
                 if message is grpc.aio.EOF:
                     return
-                self._begin(message, outbox)
-                if outbox.pending >= _MOST_PENDING:
+                outbox.pending += 1
+                if outbox.writing:
+                    outbox.held.append(message)
+                else:
+                    self._begin(message, outbox)
+                if outbox.pending >= MOST_PENDING:
                     await outbox.room()
                 if self._doorway.shut:
                     await self._doorway.wait()
         finally:
             outbox.close()
 
-    def _begin(self, message: wire.ModelInferRequest, outbox: "_Outbox") -> None:
-        outbox.pending += 1
-
+    def _begin(self, message: wire.ModelInferRequest, outbox: Outbox) -> None:
         def done(outcome: Answer | ServiceError) -> None:
             outbox.put(stream_response(message, outcome))
 
@@ -194,59 +197,6 @@ class InferenceServicer(GRPCInferenceServiceServicer):
             # It ends the call, which would wait for this answer otherwise.
             outbox.pending -= 1
             raise
-
-
-class _Outbox:
-    """Answers of one stream on their way out.
-
-    Attributes:
-        pending: requests that were read and not answered.
-    """
-
-    def __init__(self) -> None:
-        self.pending = 0
-        self._replies: deque[wire.ModelStreamInferResponse] = deque()
-        self._waiter: asyncio.Future[None] | None = None
-        self._roomy: asyncio.Future[None] | None = None
-        self._closed = False
-        self._loop = asyncio.get_running_loop()
-
-    @property
-    def finished(self) -> bool:
-        """Whether nothing is left, and nothing comes any more."""
-        return self._closed and self.pending <= 0 and not self._replies
-
-    def put(self, reply: wire.ModelStreamInferResponse) -> None:
-        """Queues an answer."""
-        self.pending -= 1
-        self._replies.append(reply)
-        self._wake()
-        if self._roomy is not None and not self._roomy.done():
-            self._roomy.set_result(None)
-
-    def close(self) -> None:
-        """No further request will come."""
-        self._closed = True
-        self._wake()
-
-    async def room(self) -> None:
-        """Waits until fewer requests are under way."""
-        while self.pending >= _MOST_PENDING:
-            self._roomy = self._loop.create_future()
-            await self._roomy
-
-    async def take(self) -> list[wire.ModelStreamInferResponse]:
-        """The answers so far, at least one unless it is finished."""
-        while not self._replies and not self.finished:
-            self._waiter = self._loop.create_future()
-            await self._waiter
-        replies = list(self._replies)
-        self._replies.clear()
-        return replies
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
 
 
 def _version() -> str:
