@@ -9,7 +9,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import report
 from benchmarks.benchmark import Benchmark
 from benchmarks.errors import BenchmarkError
 from benchmarks.registry import BENCHMARKS
@@ -48,10 +47,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(benchmark: Benchmark, options: argparse.Namespace) -> None:
     records = benchmark.measure(options)
-    print(report.table(benchmark.columns, records))
+    print(benchmark.show(records))
     folder: Path | None = options.results or (None if options.quick else _RESULTS)
     if folder:
-        report.write(folder / f"{benchmark.name}.json", records, benchmark.identity)
+        benchmark.keep(records, folder)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -4,10 +4,11 @@ Owns the seam only: each benchmark is one module that fills this in, and `regist
 """
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from benchmarks.report import Column, Record
+from benchmarks.report import Column, Record, table, write
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ class Benchmark:
         columns: of its table.
         identity: the record's field by which a run of a part replaces records of an earlier run;
             "" where every run measures all.
+        tables: what it prints where one table of `columns` does not do.
+        present: writes pages and pictures of all records beside them, in a folder.
     """
 
     name: str
@@ -30,5 +33,17 @@ class Benchmark:
     description: str
     add_arguments: Callable[[argparse.ArgumentParser], None]
     measure: Callable[[argparse.Namespace], list[Record]]
-    columns: tuple[Column, ...]
+    columns: tuple[Column, ...] = ()
     identity: str = ""
+    tables: Callable[[Sequence[Record]], str] | None = None
+    present: Callable[[Sequence[Record], Path], None] | None = None
+
+    def show(self, records: Sequence[Record]) -> str:
+        """What was measured, for a terminal."""
+        return self.tables(records) if self.tables else table(self.columns, records)
+
+    def keep(self, records: Sequence[Record], folder: Path) -> None:
+        """Writes records, pages and pictures into a folder of results."""
+        kept = write(folder / f"{self.name}.json", records, self.identity)
+        if self.present:
+            self.present(kept, folder)

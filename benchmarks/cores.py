@@ -51,10 +51,10 @@ def _siblings(core: int) -> set[int]:
 
 
 @contextmanager
-def pinned(core: int) -> Iterator[None]:
-    """Keeps this thread, and the processes that it starts, on one core."""
+def pinned(*which: int) -> Iterator[None]:
+    """Keeps this thread, and the processes that it starts, on one core or on a few."""
     before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {core})
+    os.sched_setaffinity(0, which)
     try:
         yield
     finally:

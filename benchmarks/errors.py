@@ -2,6 +2,7 @@
 
 BenchmarkError        the figures can't be had
 ├── SettingsError     a setting out of its range
+├── PeerMissingError  a peer's environment can't be had
 ├── ServerError       a server did not start, or died
 ├── LoadError         a server broke the wire, refused, or fell silent under load
 └── WrongAnswerError  a server answered, but not with the model's outputs
@@ -14,6 +15,10 @@ class BenchmarkError(Exception):
 
 class SettingsError(BenchmarkError):
     """A setting out of its range."""
+
+
+class PeerMissingError(BenchmarkError):
+    """A peer whose environment can't be made; the others can be measured without it."""
 
 
 class ServerError(BenchmarkError):

@@ -41,6 +41,12 @@ def describe() -> Record:
     return record
 
 
+def title(record: Record) -> str:
+    """The machine of a record in a line."""
+    sets = record["machine_instruction_sets"]
+    return f"{record['machine_cores']} cores, {record['machine_cpu']}, {sets}"
+
+
 def _first(info: str, key: str) -> str:
     """The first value of a key in /proc/cpuinfo; empty where it has none."""
     found = re.search(rf"^{key}\s*:\s*(.*)$", info, re.MULTILINE)

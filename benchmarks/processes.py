@@ -35,13 +35,13 @@ class Server:
 
 
 @contextmanager
-def serving(command: Sequence[str], core: int) -> Iterator[Server]:
-    """Runs a server on one core while the body runs.
+def serving(command: Sequence[str], *which: int) -> Iterator[Server]:
+    """Runs a server on one core, or on a few, while the body runs.
 
     Raises:
         ServerError: it ended, or was not ready in time; the message ends with its last words.
     """
-    with tempfile.TemporaryFile("w+") as log, _started(command, core, log) as process:
+    with tempfile.TemporaryFile("w+") as log, _started(command, log, *which) as process:
         yield Server(pid=process.pid, port=_await_port(process, log))
 
 
@@ -52,7 +52,7 @@ def run(command: Sequence[str], core: int, seconds: float) -> str:
         LoadError: it failed; the message is its own.
         BenchmarkError: it took longer than `seconds`.
     """
-    with tempfile.TemporaryFile("w+") as log, _started(command, core, log) as process:
+    with tempfile.TemporaryFile("w+") as log, _started(command, log, core) as process:
         try:
             code = process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -66,8 +66,10 @@ def run(command: Sequence[str], core: int, seconds: float) -> str:
 
 
 @contextmanager
-def _started(command: Sequence[str], core: int, log: IO[str]) -> Iterator[subprocess.Popen[bytes]]:
-    with cores.pinned(core):
+def _started(
+    command: Sequence[str], log: IO[str], *which: int
+) -> Iterator[subprocess.Popen[bytes]]:
+    with cores.pinned(*which):
         # In a group of its own, so that its workers end with it.
         process = subprocess.Popen(
             command, cwd=ROOT, stdout=log, stderr=log, stdin=subprocess.DEVNULL, process_group=0

@@ -1,7 +1,8 @@
 """All benchmarks by name."""
 
-from benchmarks import serving, tick
+from benchmarks import tick
 from benchmarks.benchmark import Benchmark
+from benchmarks.serving import command as serving
 from benchmarks.training import published, speed
 
 BENCHMARKS: dict[str, Benchmark] = {

@@ -21,33 +21,47 @@ class Column:
     form: str = ""
 
 
-def write(path: Path, records: Sequence[Record], identity: str = "") -> None:
-    """Writes records as a JSON list.
+def write(path: Path, records: Sequence[Record], identity: str = "") -> list[Record]:
+    """Writes records as a JSON list and returns what the file then has.
 
     Args:
         path: the file.
         records: what was measured.
         identity: the field by which a new record takes the place of an older one, so that those
             that were not measured this time stay; "" where a file is replaced as a whole.
+            Records of another machine go, as the figures of a file are there to be compared.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     if identity and path.exists():
-        older = {record[identity]: record for record in json.loads(path.read_text())}
-        records = list((older | {record[identity]: record for record in records}).values())
+        here = {_machine(record) for record in records}
+        older = [one for one in json.loads(path.read_text()) if _machine(one) in here]
+        records = list({record[identity]: record for record in (*older, *records)}.values())
     path.write_text(json.dumps(records, indent=2) + "\n")
+    return list(records)
+
+
+def _machine(record: Record) -> tuple[object, ...]:
+    return tuple(value for name, value in record.items() if name.startswith("machine_"))
 
 
 def table(columns: Sequence[Column], records: Sequence[Record]) -> str:
     """A table with aligned columns, the first to the left and the others to the right."""
+    return "\n".join("  ".join(cells).rstrip() for cells in _aligned(columns, records))
+
+
+def markdown(columns: Sequence[Column], records: Sequence[Record]) -> str:
+    """The same table for a page; a terminal shows it as well."""
+    title, *rows = _aligned(columns, records)
+    rule = ["-" * len(title[0]), *("-" * (len(cell) - 1) + ":" for cell in title[1:])]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (title, rule, *rows))
+
+
+def _aligned(columns: Sequence[Column], records: Sequence[Record]) -> list[list[str]]:
+    """Titles and cells, as wide as their column; a field that a record lacks is an empty cell."""
     rows = [[column.title for column in columns]]
-    rows += [[format(record[one.field], one.form) for one in columns] for record in records]
+    rows += [
+        [format(record[one.field], one.form) if one.field in record else "" for one in columns]
+        for record in records
+    ]
     widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
-    return "\n".join(_line(row, widths) for row in rows)
-
-
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    first, *others = (
-        cell.ljust(width) if index == 0 else cell.rjust(width)
-        for index, (cell, width) in enumerate(zip(cells, widths, strict=True))
-    )
-    return "  ".join((first, *others)).rstrip()
+    return [[row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])] for row in rows]

@@ -15,6 +15,12 @@ from protos.statewise.v1.stream_pb2 import DATA_TYPE_FLOAT32, Chunk, Opened, Res
 
 Floats = NDArray[np.float32]
 
+# Statewise's own limits of gRPC; on the defaults a third of 4,000 streams at once are refused.
+LIMITS = (
+    ("grpc.server.max_pending_requests", 100_000),
+    ("grpc.server.max_pending_requests_hard_limit", 200_000),
+)
+
 
 class PlainModel:
     """A model with an input and a state, both float32 [batch, width]."""

@@ -1,9 +1,9 @@
 """The plain way: a grpc.aio server that runs the model once for every message that arrives.
 
 Owns statewise.v1's Stream as one would write it in an afternoon: the state is a local variable, the
-server stands on its defaults, the event loop is uvloop. It serves one model under every name. The
-handler is an asynchronous generator; one that reads and writes by hand was measured, and is no
-faster.
+server stands on its defaults but for its limits, the event loop is uvloop. It serves one model
+under every name. The handler is an asynchronous generator; one that reads and writes by hand was
+measured, and is no faster.
 """
 
 from collections.abc import AsyncIterator
@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 import grpc
 import uvloop
 
-from benchmarks.peers.plain import PlainModel, options
+from benchmarks.peers.plain import LIMITS, PlainModel, options
 from protos.statewise.v1.stream_pb2 import ClientMessage, Closed, ServerMessage
 from protos.statewise.v1.stream_pb2_grpc import (
     StreamServiceServicer,
@@ -48,7 +48,7 @@ class PlainServicer(StreamServiceServicer):
 
 async def serve(model: PlainModel, port: int) -> None:
     """Serves on loopback until the process is ended."""
-    server = grpc.aio.server()
+    server = grpc.aio.server(options=LIMITS)
     add_StreamServiceServicer_to_server(PlainServicer(model), server)
     bound = server.add_insecure_port(f"127.0.0.1:{port}")
     await server.start()

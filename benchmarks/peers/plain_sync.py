@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 
-from benchmarks.peers.plain import PlainModel, options
+from benchmarks.peers.plain import LIMITS, PlainModel, options
 from protos.statewise.v1.stream_pb2 import ClientMessage, Closed, ServerMessage
 from protos.statewise.v1.stream_pb2_grpc import (
     StreamServiceServicer,
@@ -47,7 +47,7 @@ class PlainServicer(StreamServiceServicer):
 
 def serve(model: PlainModel, port: int) -> None:
     """Serves on loopback until the process is ended."""
-    server = grpc.server(ThreadPoolExecutor(_THREADS))
+    server = grpc.server(ThreadPoolExecutor(_THREADS), options=LIMITS)
     add_StreamServiceServicer_to_server(PlainServicer(model), server)
     bound = server.add_insecure_port(f"127.0.0.1:{port}")
     server.start()

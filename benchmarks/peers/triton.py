@@ -70,7 +70,10 @@ def _write_model(repository: Path, options: argparse.Namespace) -> None:
             features=options.features, outputs=options.outputs, onnx=options.model.resolve()
         )
     )
-    shutil.copy(Path(__file__).with_name("triton_model.py"), version / "model.py")
+    packages = sysconfig.get_path("purelib")
+    source = Path(__file__).with_name("triton_model.py").read_text()
+    # The backend's interpreter does not know this environment.
+    (version / "model.py").write_text(f"import sys\nsys.path.insert(0, {packages!r})\n{source}")
     stub = _package() / "python_backend_stubs" / f"{sys.version_info[0]}.{sys.version_info[1]}"
     # Beside the backend, where it looks for the stub of the interpreter that runs the model.
     shutil.copytree(_package() / "backends", repository.parent / "backends")
@@ -99,7 +102,7 @@ def _command(folder: Path, port: int) -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    """The stub finds this environment's packages, and the interpreter's own library."""
+    """The backend finds its libraries, and the interpreter's own."""
     libraries = [
         str(_package().parents[1] / "nvidia_pytriton.libs"),
         sysconfig.get_config_var("LIBDIR") or "",
@@ -107,7 +110,6 @@ def _environment() -> dict[str, str]:
     ]
     return {
         **os.environ,
-        "PYTHONPATH": sysconfig.get_path("purelib"),
         "LD_LIBRARY_PATH": os.pathsep.join(filter(None, libraries)),
     }
 

@@ -51,7 +51,7 @@ def lint(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
 def copy(tmp_path: Path) -> Path:
     """The packages and their contracts, to be spoilt."""
     for package, folder in PACKAGES.items():
-        ignored = shutil.ignore_patterns("__pycache__", "*.pyi")
+        ignored = shutil.ignore_patterns("__pycache__", "*.pyi", ".peers")
         shutil.copytree(ROOT / folder, tmp_path / package, ignore=ignored)
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     return tmp_path

@@ -10,6 +10,8 @@ def test_a_machine_is_named_by_its_processor_and_instruction_sets(monkeypatch, t
     record = machine.describe()
     assert record["machine_cpu"] == "A Processor 9000"
     assert record["machine_instruction_sets"] == "avx2 fma avx512f"
+    cores = record["machine_cores"]
+    assert machine.title(record) == f"{cores} cores, A Processor 9000, avx2 fma avx512f"
 
 
 def test_every_library_that_matters_is_named():

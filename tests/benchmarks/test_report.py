@@ -18,6 +18,16 @@ def test_a_table_is_aligned():
     ]
 
 
+def test_a_table_for_a_page_leaves_cells_empty_that_a_record_lacks():
+    assert report.markdown(COLUMNS, [*RECORDS, {"server": "b"}]).splitlines() == [
+        "| server | steps/s |",
+        "| ------ | ------: |",
+        "| a      |  12,346 |",
+        "| longer |       1 |",
+        "| b      |         |",
+    ]
+
+
 def test_records_come_back_as_they_were_written(tmp_path):
     path = tmp_path / "new" / "serving.json"
     report.write(path, RECORDS)
@@ -32,3 +42,14 @@ def test_what_was_not_measured_again_stays(tmp_path):
     assert found == [("a", 1), ("b", 3), ("c", 4)]
     report.write(path, [{"task": "d", "seconds": 5}])
     assert [record["task"] for record in json.loads(path.read_text())] == ["d"]
+
+
+def test_figures_of_two_machines_never_stand_in_one_file(tmp_path):
+    path = tmp_path / "one.json"
+    there = [{"task": "a", "machine_cpu": "theirs"}, {"task": "b", "machine_cpu": "ours"}]
+    report.write(path, there)
+    assert report.write(path, [{"task": "c", "machine_cpu": "ours"}], "task") == [
+        {"task": "b", "machine_cpu": "ours"},
+        {"task": "c", "machine_cpu": "ours"},
+    ]
+    assert len(json.loads(path.read_text())) == 2

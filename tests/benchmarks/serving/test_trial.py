@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks import cores, model, processes, trial
-from benchmarks.contenders import PLAIN_AIO
+from benchmarks import cores, model, processes
 from benchmarks.errors import LoadError, WrongAnswerError
 from benchmarks.load.settings import LoadSettings
+from benchmarks.serving import trial
+from benchmarks.serving.contenders import PLAIN_AIO, Deployment
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +18,7 @@ def both():
 
 @pytest.fixture(scope="module")
 def load(repository, both):
-    with processes.serving(PLAIN_AIO.command(repository), both.server) as server:
+    with processes.serving(PLAIN_AIO.command(Deployment(repository)), both.server) as server:
         yield LoadSettings(
             host="127.0.0.1",
             port=server.port,
@@ -40,6 +41,24 @@ def test_a_load_is_measured_and_every_answer_is_checked(load, both, repository):
     assert report.server_cpu_seconds > 0
     # No step can take longer than the silence after which a load gives up.
     assert 0 < report.latency_p50_ms <= report.latency_p99_ms < 20_000
+
+
+def test_steps_at_a_rate_are_sent_when_they_are_due(load, both, repository):
+    paced = replace(load, rate=200.0, seconds=0.5)
+    found = trial.run(paced, both.load, model.path(repository), tolerance=0)
+    # None is due twice, and none is left out; what is under way at either end may miss the clock.
+    assert abs(found.report.steps - 100) <= 2 * load.streams
+    assert found.report.late_p99_ms > 0
+    # One at the opening, 20 before the clock starts.
+    assert found.agreement.steps == load.streams + 20 + 100
+
+
+def test_silent_streams_take_a_step_and_memory(load, both, repository):
+    silent = replace(load, idle=True, streams=100)
+    found = trial.run(silent, both.load, model.path(repository), tolerance=0)
+    assert found.agreement.steps == 100
+    assert found.report.steps == 0
+    assert found.report.idle_bytes_per_stream > 0
 
 
 def test_answers_of_another_model_get_no_figures(load, both, tmp_path):

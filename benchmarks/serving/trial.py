@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import processes
-from benchmarks.agreement import Agreement, compare
 from benchmarks.load.settings import LoadReport, LoadSettings
+from benchmarks.serving.agreement import Agreement, compare
 
 # Time to open and close the streams, and for the interpreter to start and end.
 _MARGIN_SECONDS = 60.0

@@ -3,9 +3,9 @@ import onnxruntime
 import pytest
 
 from benchmarks import model
-from benchmarks.agreement import Agreement, compare, replay
 from benchmarks.errors import WrongAnswerError
 from benchmarks.load.rows import ROWS, stream_rows
+from benchmarks.serving.agreement import Agreement, compare, replay
 
 STEPS = [3, ROWS + 4, 1]
 

@@ -1,0 +1,1 @@
+"""The benchmark `serving`: stateful servers side by side, under the same load on the same core."""
