@@ -5,15 +5,19 @@ arena into the engine's rows and scattered back; on a device they never leave it
 which rows came out as numbers. Knows nothing of streams or time.
 """
 
+from collections import OrderedDict
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.arena import Arena
-from service.engine import StepEngine
+from service.engine import Engine, StepEngine
 from service.slots import Slot
 from service.tensors import Array, Layout, all_finite
+
+# Callers send chunks of a length or two; each keeps buffers for its calls.
+_LENGTHS_KEPT = 8
 
 
 class Advance(Protocol):
@@ -98,6 +102,32 @@ class HostAdvance:
         if self._quick and all_finite(outputs, states):
             return None
         return both(self._layouts[0].finite(outputs), self._layouts[1].finite(states))
+
+
+class ByLength:
+    """Calls of whole chunks: an advance for each length, made when it first comes."""
+
+    def __init__(self, engine: Engine, arena: Arena) -> None:
+        """Starts without any; states are those of `arena`, whatever the length."""
+        self._engine = engine
+        self._arena = arena
+        self._kept: OrderedDict[int, HostAdvance] = OrderedDict()
+
+    def most(self, steps: int) -> int:
+        """Chunks of so many steps that one call takes."""
+        return self._engine.most(steps)
+
+    def of(self, steps: int) -> HostAdvance:
+        """What advances streams by chunks of so many steps."""
+        found = self._kept.pop(steps, None)
+        if found is None:
+            engine = self._engine.at(steps)
+            layouts = engine.signature.output_layout(), engine.signature.state_layout()
+            found = HostAdvance(engine, self._arena, layouts)
+        self._kept[steps] = found
+        if len(self._kept) > _LENGTHS_KEPT:
+            self._kept.popitem(last=False)
+        return found
 
 
 def both(

@@ -1,7 +1,8 @@
 """The steps that wait for their tick, in order, and how long they have waited.
 
-Owns the queue. Time is kept for every put and not for every step, since a put may bring hundreds.
-Knows nothing of engines or streams.
+Owns the queue, and for whole chunks one a length, since a call has one shape. Time is kept for
+every put and not for every step, since a put may bring hundreds. Knows nothing of engines or
+streams.
 """
 
 from collections import deque
@@ -23,6 +24,16 @@ class Backlog:
     def __len__(self) -> int:
         """Number of steps that wait."""
         return len(self._ready)
+
+    @property
+    def steps(self) -> int:
+        """Of each that is taken next."""
+        return 1
+
+    @property
+    def oldest(self) -> int:
+        """When the first of those that wait was put."""
+        return self._arrivals[0][0]
 
     def put(self, batch: Sequence[Ready], now: int) -> None:
         """Queues steps behind all others; `now` in nanoseconds."""
@@ -72,4 +83,42 @@ class Backlog:
             left -= taken
             if taken < count:
                 arrivals.appendleft((came, count - taken))
+        return batch, waited
+
+
+class Lengths:
+    """Whole chunks, of which those of one length are taken together; the oldest says which."""
+
+    def __init__(self) -> None:
+        """Starts empty."""
+        self._waiting: dict[int, Backlog] = {}
+
+    def __len__(self) -> int:
+        """Number of chunks that wait."""
+        return sum(map(len, self._waiting.values()))
+
+    @property
+    def steps(self) -> int:
+        """Of each that is taken next."""
+        return min(self._waiting, key=lambda steps: self._waiting[steps].oldest, default=1)
+
+    def put(self, batch: Sequence[Ready], now: int) -> None:
+        """Queues chunks behind all others; `now` in nanoseconds."""
+        for ready in batch:
+            self._waiting.setdefault(ready.steps, Backlog()).put((ready,), now)
+
+    def drop(self, ready: Ready) -> None:
+        """Leaves a chunk out, wherever it stands."""
+        ready.dropped = True
+        if ready.steps in self._waiting:
+            self._waiting[ready.steps].drop(ready)
+
+    def take(self, most: int, now: int) -> tuple[list[Ready], int]:
+        """The next batch, as `Backlog.take`."""
+        if not self._waiting:
+            return [], 0
+        steps = self.steps
+        batch, waited = self._waiting[steps].take(most, now)
+        if not self._waiting[steps]:
+            del self._waiting[steps]
         return batch, waited

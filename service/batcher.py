@@ -5,7 +5,8 @@ and each tick hands the list of those that it took, and one block of answers, to
 a front end can read and write many at a time. `begin` and `submit` are the same for one chunk, for
 which somebody waits. A tick starts as soon as anything is ready; whatever arrives meanwhile is the
 next batch. A chunk of many steps takes one step a tick beside everybody else's, and goes to the end
-of the queue after each, so that it holds nobody up. Knows nothing of stream ids, sequence numbers
+of the queue after each, so that it holds nobody up; of a model that takes whole chunks it is one
+call, with others of its length. Knows nothing of stream ids, sequence numbers
 or transports.
 """
 
@@ -17,11 +18,11 @@ from concurrent.futures import Executor
 
 import numpy as np
 
-from service.advance import Advance, States
-from service.backlog import Backlog
+from service.advance import Advance, ByLength, States
+from service.backlog import Backlog, Lengths
 from service.errors import ModelFault, ServiceError, stopping
 from service.metrics import ModelMetrics
-from service.ready import Buffer, Ready, Walk, settle
+from service.ready import Buffer, Ready, Walk, Whole, settle
 from service.slots import Slot
 from service.statistics import Statistics
 from service.tensors import Array
@@ -33,9 +34,10 @@ _now = time.perf_counter_ns
 class _Tick:
     """One batch on its way through the engine, and when it reached each part of it."""
 
-    __slots__ = ("batch", "computed", "gathered", "slots", "started", "waited")
+    __slots__ = ("advance", "batch", "computed", "gathered", "slots", "started", "waited")
 
-    def __init__(self, batch: list[Ready], started: int, waited: int) -> None:
+    def __init__(self, advance: Advance, batch: list[Ready], started: int, waited: int) -> None:
+        self.advance = advance
         self.batch = batch
         self.slots = np.array([ready.slot for ready in batch], np.intp)
         self.waited = waited
@@ -56,6 +58,7 @@ class Batcher:
         metrics: ModelMetrics,
         executor: Executor | None = None,
         *,
+        lengths: ByLength | None = None,
         deliver: Callable[[Sequence[Ready], Array], None] = settle,
     ) -> None:
         """Starts with nothing to do.
@@ -66,6 +69,8 @@ class Batcher:
             metrics: counts ticks.
             executor: runs the calls, for a model too slow for the event loop; None runs
                 them inline.
+            lengths: computes chunks of many steps in one call each, those of one length together;
+                None for a model that takes one step a call.
             deliver: takes the steps of a tick, and the rows that answer them in the same order;
                 or steps that came to nothing, each with its error, and no rows.
         """
@@ -74,9 +79,10 @@ class Batcher:
         self._metrics = metrics
         self._executor = executor
         self._deliver = deliver
-        self._backlog = Backlog()
+        self._lengths = lengths
+        self._backlog = Backlog() if lengths is None else Lengths()
         self._row_bytes = advance.inputs[:1].nbytes
-        self._inputs = advance.inputs.reshape(-1).view(np.uint8).data
+        self._inputs = _memory(advance)
         self._flying = False
         self._retired: list[Slot] = []
         self._scheduled = False
@@ -112,6 +118,10 @@ class Batcher:
         Returns:
             What to `drop` where nobody waits for it any more.
         """
+        if self._lengths is not None:
+            ready: Ready = Whole(slot.row, inputs, steps, then)
+            self.put((ready,))
+            return ready
         assert memoryview(inputs).nbytes == steps * self._row_bytes
         if steps == 1:
             ready = Ready(slot.row, inputs, then)
@@ -145,7 +155,7 @@ class Batcher:
             if future.done():
                 return
             if ready.error is None:
-                future.set_result(ready.joined())
+                future.set_result(ready.joined().reshape(steps, -1))
             else:
                 future.set_exception(ready.error)
 
@@ -167,8 +177,9 @@ class Batcher:
         """Settles everything that is queued with Unavailable; a call under way still lands."""
         self._closed = True
         now = _now()
-        waiting, waited = self._backlog.take(len(self._backlog), now)
-        self._fail(waiting, stopping(), waited)
+        while self._backlog:
+            waiting, waited = self._backlog.take(len(self._backlog), now)
+            self._fail(waiting, stopping(), waited)
 
     def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._scheduled or self._flying or not self._backlog:
@@ -180,10 +191,14 @@ class Batcher:
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
         self._scheduled = False
         started = _now()
-        batch, waited = self._backlog.take(self._advance.max_batch, started)
+        most = self._advance.max_batch
+        if self._lengths is not None:
+            most = self._lengths.most(self._backlog.steps)
+        batch, waited = self._backlog.take(most, started)
         if not batch:
+            self._schedule(loop)
             return
-        tick = _Tick(batch, started, waited)
+        tick = _Tick(self._advance, batch, started, waited)
         failure = _outcome(self._gather, tick)
         if failure is None and self._executor is not None:
             self._flying = True
@@ -194,15 +209,19 @@ class Batcher:
 
     def _gather(self, tick: _Tick) -> None:
         rows = len(tick.batch)
+        row_bytes, memory = self._row_bytes, self._inputs
+        if self._lengths is not None:
+            tick.advance = self._lengths.of(tick.batch[0].steps)
+            row_bytes, memory = tick.advance.inputs[:1].nbytes, _memory(tick.advance)
         joined = b"".join([ready.inputs for ready in tick.batch])
-        if len(joined) != rows * self._row_bytes:
-            raise ValueError(f"{rows} rows of {self._row_bytes} bytes are {len(joined)}")
-        self._inputs[: len(joined)] = joined
-        self._advance.gather(tick.slots)
+        if len(joined) != rows * row_bytes:
+            raise ValueError(f"{rows} rows of {row_bytes} bytes are {len(joined)}")
+        memory[: len(joined)] = joined
+        tick.advance.gather(tick.slots)
         tick.gathered = _now()
 
     def _compute(self, tick: _Tick) -> None:
-        self._advance.step(len(tick.batch))
+        tick.advance.step(len(tick.batch))
         tick.computed = _now()
 
     def _land(self, tick: _Tick, failure: ServiceError | None) -> None:
@@ -219,9 +238,9 @@ class Batcher:
 
     def _scatter(self, tick: _Tick) -> None:
         rows = len(tick.batch)
-        finite = self._advance.scatter(tick.slots)
+        finite = tick.advance.scatter(tick.slots)
         # A copy: the buffer is the next tick's as well.
-        outputs = self._advance.outputs[:rows].copy()
+        outputs = tick.advance.outputs[:rows].copy()
         if finite is not None:
             for row in np.flatnonzero(~finite):
                 tick.batch[row].error = _not_a_number()
@@ -247,6 +266,11 @@ class Batcher:
                 tick.computed - tick.gathered,
                 ended - tick.computed,
             )
+
+
+def _memory(advance: Advance) -> memoryview:
+    """The bytes of its inputs."""
+    return advance.inputs.reshape(-1).view(np.uint8).data
 
 
 def _outcome(act: Callable[[_Tick], None], tick: _Tick) -> ServiceError | None:

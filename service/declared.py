@@ -23,7 +23,8 @@ class Declared:
 
     Attributes:
         batched: whether the graph has a batch axis.
-        time_axis: whether the axis behind it is time.
+        time_axis: whether the axis behind it is time, fed one step at a time.
+        whole: whether it is time, and a call takes whole chunks.
     """
 
     def __init__(self, graph: Graph, config: ModelConfig, folder: Path) -> None:
@@ -33,9 +34,10 @@ class Declared:
         self._folder = folder
         self.batched = config.max_batch_size > 0
         said = parameter(config, "time_axis")
-        if said not in (None, "step"):
-            raise Contradiction(f"parameter time_axis is {said!r}; only step is served")
-        self.time_axis = said is not None
+        if said not in (None, "step", "chunk"):
+            raise Contradiction(f"parameter time_axis is {said!r}; give step or chunk")
+        self.time_axis = said == "step"
+        self.whole = said == "chunk"
 
     def states(self) -> tuple[State, ...]:
         """Every declared state.
@@ -172,12 +174,14 @@ class Declared:
                     f"shape is {shown(shape)}, without a free first axis; set max_batch_size: 0"
                 )
             shape = shape[1:]
-        if self.time_axis and shape and shape[0] is None:
-            # Step by step: one time a call.
+        timed = False
+        if (self.time_axis or self.whole) and shape and shape[0] is None:
+            # Where it is fed step by step, one time a call; for chunks, one step of any number.
             shape = (1, *shape[1:])
             dims = None if dims is None else (1, *dims[1:])
+            timed = self.whole
         axis = 0 if self.batched else None
-        return Tensor(node.name, node.dtype, self._fixed(field, shape, dims), axis)
+        return Tensor(node.name, node.dtype, self._fixed(field, shape, dims), axis, timed)
 
     def _fixed(
         self, field: str, shape: tuple[int | None, ...], dims: Iterable[int] | None

@@ -50,7 +50,8 @@ def describe(model: ServedModel) -> ModelConfig:
 
 def dims(model: ServedModel, tensor: Tensor) -> tuple[int, ...]:
     """A tensor's shape without its batch; time, where it has that, is free."""
-    return (-1, *tensor.shape[1:]) if model.signature.time_axis else tensor.shape
+    free = tensor.timed or model.signature.time_axis
+    return (-1, *tensor.shape[1:]) if free else tensor.shape
 
 
 def metadata_shape(model: ServedModel, tensor: Tensor) -> tuple[int, ...]:

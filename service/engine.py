@@ -4,6 +4,7 @@ Owns the buffers that a session reads and writes, and one binding a batch size, 
 again. Knows nothing of streams or time: who stands in which row is the batcher's affair.
 """
 
+import copy
 import logging
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -16,8 +17,10 @@ from service.sessions import alias, open_session
 from service.settings import Provider
 from service.sides import Side
 from service.signing import signature_of
-from service.tensors import Array
+from service.tensors import Array, Signature
 
+# What a call of whole chunks takes and gives at most, in bytes, unless a single chunk is larger.
+_CALL_BYTES = 2**24
 _log = logging.getLogger(__name__)
 
 
@@ -71,7 +74,12 @@ class Engine:
         self.max_batch = max_batch if self.signature.batched else 1
         if artifact.config is not None and artifact.config.max_batch_size > 0:
             self.max_batch = min(self.max_batch, artifact.config.max_batch_size)
-        signature = self.signature
+        self._run = self._session.run_with_iobinding
+        self._fit(self.signature)
+
+    def _fit(self, signature: Signature) -> None:
+        """Makes the buffers."""
+        self.signature = signature
         self._sides = [
             Side(signature.input_layout(), self.max_batch),
             Side(signature.state_layout(), self.max_batch),
@@ -82,7 +90,19 @@ class Engine:
             side.rows for side in self._sides
         )
         self._bindings: list[_Binding | None] = [None] * (self.max_batch + 1)
-        self._run = self._session.run_with_iobinding
+
+    def most(self, steps: int) -> int:
+        """Streams of a call of so many steps each: whole chunks take room and time."""
+        signature = self.signature.at(steps)
+        row = sum(one.nbytes for one in (*signature.inputs, *signature.outputs))
+        return max(1, min(self.max_batch, _CALL_BYTES // max(1, row)))
+
+    def at(self, steps: int) -> "Engine":
+        """The same session with buffers for calls of so many steps."""
+        other = copy.copy(self)
+        other.max_batch = self.most(steps)
+        other._fit(self.signature.at(steps))
+        return other
 
     def one_at_a_time(self) -> None:
         """From now on a call has one row."""

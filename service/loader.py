@@ -10,7 +10,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import cast
 
 from service import artifact, selftest
-from service.advance import HostAdvance
+from service.advance import ByLength, HostAdvance
 from service.arena import Arena
 from service.batcher import Batcher
 from service.engine import Engine
@@ -25,6 +25,8 @@ from service.tensors import Signature
 
 _log = logging.getLogger(__name__)
 _TIMED_ROWS, _TIMED_REPEATS = 32, 15
+# Steps of the calls in which streams of a model that takes whole chunks must not meet each other.
+_TRIED_LENGTHS = (2, 7)
 # What a message holds beside the numbers: a few varints and tags.
 _ENVELOPE_BYTES = 256
 # Providers with memory of their own, where states would have to cross to be computed.
@@ -44,14 +46,18 @@ def load_model(entry: Entry, settings: Settings, metrics: Metrics) -> ServedMode
     signature = engine.signature
     resident = _resident(engine, settings)
     tested = resident or engine
-    proof = selftest.replay(tested)
+    longer = [engine.at(steps) for steps in _TRIED_LENGTHS] if signature.whole else []
+    proof = selftest.replay(tested, *longer)
     _log.info(
         "model %s/%d on %s: %s; content %s, fingerprint %s",
         *(entry.name, entry.version, tested.provider, proof.summary()),
         *(loaded.digest, proof.fingerprint),
     )
-    executor = _executor(entry, tested, settings.inline_limit_ms)
+    # How long a call of whole chunks takes is its callers' affair: never on the event loop.
+    limit = 0.0 if signature.whole else settings.inline_limit_ms
+    executor = _executor(entry, tested, limit)
     advance, states = (resident, resident) if resident else _on_host(engine, settings)
+    lengths = ByLength(engine, states) if signature.whole and isinstance(states, Arena) else None
     counters = metrics.model(entry.name, str(entry.version), lambda: states.taken)
     metrics.proven(
         entry.name,
@@ -67,7 +73,7 @@ def load_model(entry: Entry, settings: Settings, metrics: Metrics) -> ServedMode
         artifact=loaded,
         self_test=proof,
         arena=states,
-        batcher=Batcher(advance, states, counters, executor),
+        batcher=Batcher(advance, states, counters, executor, lengths=lengths),
         metrics=counters,
         max_chunk_steps=_max_chunk_steps(signature, settings),
         signature=signature,
@@ -85,6 +91,8 @@ def _resident(engine: Engine, settings: Settings) -> Resident | None:
             raise NotRewritableError("it has weights in files beside it")
         if not signature.batched:
             raise NotRewritableError("it computes one stream at a time")
+        if signature.whole:
+            raise NotRewritableError("it takes whole chunks")
         return Resident(
             loaded,
             signature,

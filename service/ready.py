@@ -50,6 +50,21 @@ class Ready:
         return self.block[self.row : self.row + self.steps]
 
 
+class Whole(Ready):
+    """A chunk of many steps that is one call."""
+
+    def __init__(
+        self, slot: int, inputs: Buffer, steps: int, then: "Callable[[Ready], None] | None" = None
+    ) -> None:
+        super().__init__(slot, inputs, then)
+        self.steps = steps
+
+    def joined(self) -> Array:
+        """All outputs in one row, (1, width of so many steps)."""
+        assert self.block is not None
+        return self.block[self.row : self.row + 1]
+
+
 def settle(done: Sequence[Ready], outputs: Array) -> None:
     """Tells each step's own listener; one that fails is no other's affair.
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from service.description import dims
 from service.errors import InvalidArgument
 from service.models import ServedModel
 from service.tensors import Array, Tensor, wire_name
@@ -56,6 +57,8 @@ class Answer(NamedTuple):
 def decode(model: ServedModel, inputs: Sequence[Input]) -> list[Array]:
     """Each input's numbers, (steps or rows, *shape), in the order of the model.
 
+    Where a chunk is one call, (rows, *shape of so many steps).
+
     Raises:
         InvalidArgument: with reason INPUT_MISSING, INPUT_UNKNOWN, DTYPE, SHAPE, BYTE_LENGTH,
             BATCH_SIZE or NON_FINITE_INPUT.
@@ -86,6 +89,13 @@ def decode(model: ServedModel, inputs: Sequence[Input]) -> list[Array]:
             + ", ".join(f"{name} {list(one.shape)}" for name, one in given.items()),
             reason="BATCH_SIZE",
         )
+    timed = [value for tensor, value in zip(wanted, values, strict=True) if tensor.timed]
+    if len({value.shape[1] for value in timed}) > 1:
+        raise InvalidArgument(
+            "inputs have different numbers of steps: "
+            + ", ".join(f"{name} {list(one.shape)}" for name, one in given.items()),
+            reason="SHAPE",
+        )
     return values
 
 
@@ -97,7 +107,7 @@ def _decoded(model: ServedModel, tensor: Tensor, given: Input) -> Array:
             reason="DTYPE",
             datatype=given.datatype,
         )
-    rows = _rows(model, tensor, given)
+    tensor, rows = _fitted(model, tensor, given)
     if len(given.data) != rows * tensor.nbytes:
         raise InvalidArgument(
             f"input {given.name!r} has {len(given.data)} bytes; shape {list(given.shape)} of "
@@ -113,8 +123,8 @@ def _decoded(model: ServedModel, tensor: Tensor, given: Input) -> Array:
     return values.reshape(rows, *tensor.shape)
 
 
-def _rows(model: ServedModel, tensor: Tensor, given: Input) -> int:
-    """Steps or batch rows of an input whose shape fits."""
+def _fitted(model: ServedModel, tensor: Tensor, given: Input) -> tuple[Tensor, int]:
+    """The tensor of as many steps as were given; steps or batch rows of an input that fits."""
     shape, signature = given.shape, model.signature
     rest = shape
     if signature.batched:
@@ -126,24 +136,34 @@ def _rows(model: ServedModel, tensor: Tensor, given: Input) -> int:
                 reason="BATCH_SIZE",
             )
     rows = shape[0] if signature.batched and shape else 1
-    fits = rest == tensor.shape
+    fits, most = rest == tensor.shape, model.max_chunk_steps
+    if tensor.timed and rest and 1 <= rest[0] <= most:
+        tensor = tensor.at(rest[0])
+        fits = rest == tensor.shape
     if signature.time_axis and not fits and len(rest) == len(tensor.shape):
-        fits = rest[1:] == tensor.shape[1:] and 1 <= rest[0] <= model.max_chunk_steps
+        fits = rest[1:] == tensor.shape[1:] and 1 <= rest[0] <= most
         rows = rest[0]
     if not fits or rows < 1:
         batch = [1 if signature.states else -1] if signature.batched else []
         raise InvalidArgument(
             f"input {given.name!r} has shape {list(shape)}; model {model.name} takes "
-            f"{batch + list(tensor.shape)}",
+            f"{[*batch, *dims(model, tensor)]}"
+            + (f", {most} steps at most" if tensor.timed or signature.time_axis else ""),
             reason="SHAPE",
             shape=list(shape),
         )
-    return rows
+    return tensor, rows
 
 
-def encode(model: ServedModel, rows: Array, wanted: tuple[str, ...]) -> Answer:
-    """The outputs that were asked for, of packed rows (steps or rows, output width)."""
+def encode(model: ServedModel, rows: Array, wanted: tuple[str, ...], steps: int) -> Answer:
+    """The outputs that were asked for, of packed rows (steps or rows, output width).
+
+    Where a chunk is one call, a row has the outputs of all its `steps`.
+    """
     signature, layout = model.signature, model.output_layout
+    if signature.whole:
+        signature = signature.at(steps)
+        layout = signature.output_layout()
     found = []
     for index, tensor in enumerate(signature.outputs):
         if wanted and tensor.name not in wanted:

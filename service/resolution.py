@@ -5,6 +5,7 @@ remedy, so that nothing is found out by the first caller.
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,10 @@ from service.config import CONFIG_FILE
 from service.declared import Declared
 from service.errors import ArtifactError
 from service.graph import Contradiction, Graph, find, fits, same_dtype
-from service.tensors import Array, Control, Signature, State, Tensor
+from service.tensors import Array, Signature, Tensor
+
+# A length at which an output that goes with time shows it.
+_SOME_STEPS = 3
 
 
 def resolve(graph: Graph, config: ModelConfig, folder: Path) -> Signature:
@@ -49,16 +53,27 @@ class _Resolution:
         taken = {*constants, *(state.tensor.name for state in states)}
         taken |= {control.tensor.name for control in controls}
         inputs = tuple(self._inputs(taken))
-        found = self._probe(inputs, states, controls, constants)
-        return Signature(
+        found = Signature(
             inputs=inputs,
-            outputs=tuple(self._outputs({state.output for state in states}, found)),
+            outputs=(),
             states=states,
             controls=controls,
             constants=constants,
             batched=self._batched,
             time_axis=self._declared.time_axis,
+            whole=any(one.timed for one in inputs),
         )
+        if found.time_axis and all(one.shape[:1] != (1,) for one in inputs):
+            raise Contradiction(
+                "parameter time_axis is step, but no input has a free axis for it; give chunk, and "
+                "requests have the graph's own length"
+            )
+        step = self._probe(found)
+        outputs = tuple(self._outputs({state.output for state in states}, step))
+        if found.whole:
+            chunk = self._probe(found.at(_SOME_STEPS))
+            outputs = tuple(_timed(one, chunk[one.name].shape) for one in outputs)
+        return replace(found, outputs=outputs)
 
     def _inputs(self, taken: set[str]) -> Iterable[Tensor]:
         listed = {one.name: one for one in self._config.input}
@@ -103,24 +118,16 @@ class _Resolution:
                 )
             yield Tensor(name, actual.dtype, shape, 0 if self._batched else None)
 
-    def _probe(
-        self,
-        inputs: tuple[Tensor, ...],
-        states: tuple[State, ...],
-        controls: tuple[Control, ...],
-        constants: Mapping[str, Array],
-    ) -> Mapping[str, Array]:
-        """One step of one stream: what shapes come out, declared or not."""
-        feeds = {one.name: np.zeros(one.of_rows(1), one.dtype) for one in inputs} | dict(constants)
-        for control in controls:
-            feeds[control.tensor.name] = np.zeros(control.tensor.of_rows(1), control.tensor.dtype)
-        for state in states:
-            feeds[state.tensor.name] = np.zeros(state.tensor.of_rows(1), state.tensor.dtype)
+    def _probe(self, taken: Signature) -> Mapping[str, Array]:
+        """One call of one stream: what shapes come out, declared or not."""
+        tensors = [*taken.input_layout().tensors, *taken.state_layout().tensors]
+        feeds = {one.name: np.zeros(one.of_rows(1), one.dtype) for one in tensors}
+        feeds |= taken.constants
         try:
             found = self._graph.run(feeds)
         except ArtifactError as error:
             raise Contradiction(f"a step of one stream fails: {error.message}") from None
-        for state in states:
+        for state in taken.states:
             shape, wanted = found[state.output].shape, state.tensor.of_rows(1)
             if shape != wanted:
                 raise Contradiction(
@@ -128,6 +135,20 @@ class _Resolution:
                     f"output {state.output!r} {list(shape)}; they have to agree"
                 )
         return found
+
+
+def _timed(output: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """The output with its time, if it is as long as the chunk, of which `shape` is an answer."""
+    if output.of_rows(1) == shape:
+        return output
+    timed = replace(output, timed=True)
+    if output.shape[:1] != (1,) or timed.at(_SOME_STEPS).of_rows(1) != shape:
+        raise Contradiction(
+            f"output {output.name!r} has shape {list(output.of_rows(1))} for one step and "
+            f"{list(shape)} for {_SOME_STEPS}; served are outputs with one answer a step, or with "
+            "one a chunk"
+        )
+    return timed
 
 
 def plain(graph: Graph) -> ModelConfig:

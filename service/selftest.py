@@ -86,15 +86,19 @@ class Tested(Protocol):
         """From now on a call has one row."""
 
 
-def replay(engine: Tested) -> SelfTest:
+def replay(engine: Tested, *longer: Tested) -> SelfTest:
     """Runs the golden vectors step by step.
+
+    Args:
+        engine: will serve.
+        longer: the same for calls of more steps, where it takes whole chunks.
 
     Raises:
         ArtifactError: an output or a final state is off by more than the tolerance.
     """
     golden = engine.artifact.golden
     if golden is None:
-        return _without_proof(engine)
+        return _without_proof(engine, *longer)
     outputs, final_state = _run(engine, golden)
     worst, where = max(
         _worst(outputs, golden.outputs, "output at step {}, row {}, channel {}"),
@@ -143,27 +147,36 @@ def _run(engine: Tested, golden: Golden) -> tuple[NDArray[np.float32], NDArray[n
     return outputs, final_state
 
 
-def _without_proof(engine: Tested) -> SelfTest:
+def _without_proof(engine: Tested, *longer: Tested) -> SelfTest:
     """A model without golden vectors: its streams must not change each other's bits.
 
     Where they do, by a batch axis that is none or by kernels that sum in another order, it is
     served one stream a call.
     """
-    most = engine.max_batch
-    alone = [_short_run(engine, [row]) for row in range(min(max(_COMPANIES), most))]
-    for company in _COMPANIES:
-        if 1 < company <= most:
-            rows = list(range(company))
-            if _short_run(engine, rows) != b"".join(alone[row] for row in rows):
-                _log.warning(
-                    "model %s: %d streams in one call change each other's bits, so that it is "
-                    "served one stream a call",
-                    *(engine.artifact.name, company),
-                )
-                engine.one_at_a_time()
-                break
-    digest = hashlib.sha256(b"".join(alone)).hexdigest()
+    bits = b""
+    for one in (engine, *longer):
+        alone = [_short_run(one, [row]) for row in range(min(max(_COMPANIES), one.max_batch))]
+        bits += b"".join(alone)
+        company = _harmful_company(one, alone)
+        if company:
+            _log.warning(
+                "model %s: %d streams in one call change each other's bits, so that it is "
+                "served one stream a call",
+                *(engine.artifact.name, company),
+            )
+            engine.one_at_a_time()
+            break
+    digest = hashlib.sha256(bits).hexdigest()
     return SelfTest(0.0, 0.0, "", 0, f"sha256:{digest}", proven=False)
+
+
+def _harmful_company(engine: Tested, alone: Sequence[bytes]) -> int:
+    """How many streams in one call have other bits than each alone; 0 for no such number."""
+    for company in _COMPANIES:
+        rows = list(range(company))
+        if 1 < company <= len(alone) and _short_run(engine, rows) != b"".join(alone[:company]):
+            return company
+    return 0
 
 
 def _short_run(engine: Tested, streams: list[int]) -> bytes:

@@ -14,10 +14,10 @@ import numpy as np
 from service.errors import InvalidArgument, ServiceError, shorten, stopping
 from service.metrics import Metrics
 from service.models import Models, ServedModel
-from service.ready import Ready
+from service.ready import Ready, Whole
 from service.requests import Answer, Request, SequenceId, check_outputs, decode, encode
 from service.settings import Settings
-from service.stepping import packed
+from service.stepping import packed, steps_of
 from service.streams import Stream, Streams
 from service.tensors import Array
 
@@ -111,7 +111,7 @@ class Sequences:
     def _take(self, key: _Key, sequence: _Sequence, request: Request, done: Done) -> None:
         """Begins a request of a sequence that has none under way."""
         try:
-            stream, inputs = self._stepped(key, sequence, request)
+            stream, inputs, steps = self._stepped(key, sequence, request)
         except ServiceError as error:
             if sequence.stream is None:
                 self._live.pop(key, None)
@@ -123,13 +123,15 @@ class Sequences:
 
         sequence.busy = True
         try:
-            self._streams.advance(stream, inputs, land)
+            self._streams.advance(stream, inputs, steps, land)
         except ServiceError as error:
             sequence.busy = False
             done(error)
 
-    def _stepped(self, key: _Key, sequence: _Sequence, request: Request) -> tuple[Stream, Array]:
-        """The stream of a request, and its rows; a refused request leaves the stream as it was."""
+    def _stepped(
+        self, key: _Key, sequence: _Sequence, request: Request
+    ) -> tuple[Stream, Array, int]:
+        """The stream of a request, its rows, its steps; refused, it leaves all as it was."""
         stream = sequence.stream
         live = stream is not None and stream.ended is None
         if request.start or not live:
@@ -152,7 +154,8 @@ class Sequences:
             self._expired.pop(key, None)
         assert stream is not None
         number = key[1] if isinstance(key[1], int) else stream.number
-        return stream, packed(model, values, number, first=not stream.steps, last=request.end)
+        rows = packed(model, values, number, first=not stream.steps, last=request.end)
+        return stream, rows, steps_of(model, values)
 
     def _not_started(self, key: _Key, stream: Stream | None) -> ServiceError:
         if stream is not None and stream.ended is not None:
@@ -187,7 +190,7 @@ class Sequences:
         elif request.end:
             self._streams.close(stream)
             sequence.stream = None
-        done(ready.error or encode(stream.model, ready.joined(), request.outputs))
+        done(ready.error or encode(stream.model, ready.joined(), request.outputs, ready.steps))
         if sequence.passing:
             # A request that failed at once came from the loop below, which goes on with the next.
             return
@@ -218,7 +221,7 @@ class Sequences:
         check_outputs(model, request.outputs)
         values = decode(model, request.inputs)
         rows = packed(model, values, 0, first=True, last=True)
-        left = len(rows)
+        left, steps = len(rows), steps_of(model, values)
         parts: list[Ready] = []
 
         def land(ready: Ready) -> None:
@@ -231,10 +234,13 @@ class Sequences:
                 done(failed)
                 return
             joined = parts[0].joined() if len(parts) == 1 else _stacked(parts)
-            done(encode(model, joined, request.outputs))
+            done(encode(model, joined, request.outputs, steps))
 
         # Models without state never read the arena: all rows share its first.
-        parts += [Ready(0, row.data, land) for row in rows]
+        if model.signature.whole:
+            parts += [Whole(0, row.data, steps, land) for row in rows]
+        else:
+            parts += [Ready(0, row.data, land) for row in rows]
         model.batcher.put(parts)
 
 

@@ -138,6 +138,7 @@ class Streams:
         self,
         stream: Stream,
         inputs: Array,
+        steps: int,
         then: Callable[[Ready], None],
     ) -> None:
         """Advances a stream by packed rows that were checked before; `then` gets the answer.
@@ -159,7 +160,7 @@ class Streams:
                 self.close(stream)
             then(ready)
 
-        stream.model.batcher.begin(stream.slot, inputs.data, len(inputs), done)
+        stream.model.batcher.begin(stream.slot, inputs.data, steps, done)
 
     async def evict(self, model: ServedModel, seconds: float) -> None:
         """Waits until a model that is no longer served has no stream, at most `seconds`.
@@ -235,6 +236,8 @@ class Streams:
                     reason="MODEL_NOT_NATIVE",
                 )
             inputs = decode(chunk, model.signature.inputs[0].size, model.max_chunk_steps)
+            if model.signature.whole:
+                inputs = inputs.reshape(1, len(inputs), *model.signature.inputs[0].shape[1:])
             return packed(model, [inputs], stream.number, first=not stream.steps)
         except InvalidArgument as error:
             stream.model.metrics.refused(error.reason)

@@ -7,7 +7,7 @@ tensors side by side in a row. Knows nothing of sessions or streams.
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
@@ -60,12 +60,14 @@ class Tensor:
     Attributes:
         shape: of one stream, without the batch axis.
         batch_axis: where the graph has it; None where it has none and computes one stream.
+        timed: whether the first axis of the shape is time and of any length; it stands as 1.
     """
 
     name: str
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
     batch_axis: int | None = 0
+    timed: bool = False
 
     @property
     def size(self) -> int:
@@ -76,6 +78,10 @@ class Tensor:
     def nbytes(self) -> int:
         """Bytes of one stream."""
         return self.size * self.dtype.itemsize
+
+    def at(self, steps: int) -> "Tensor":
+        """The tensor of so many steps; itself where it has no time."""
+        return replace(self, shape=(steps, *self.shape[1:])) if self.timed else self
 
     def of_rows(self, rows: int) -> tuple[int, ...]:
         """The graph's shape for so many streams."""
@@ -210,6 +216,7 @@ class Signature:
         constants: inputs that never change, by name, in the graph's shape.
         batched: whether one call may advance several streams.
         time_axis: whether the first axis of every row is time, which is fed one step at a time.
+        whole: whether a chunk of many steps is one call instead; shapes are those of one step.
     """
 
     inputs: tuple[Tensor, ...]
@@ -219,6 +226,16 @@ class Signature:
     constants: Mapping[str, Array] = field(default_factory=dict)
     batched: bool = True
     time_axis: bool = False
+    whole: bool = False
+
+    def at(self, steps: int) -> "Signature":
+        """The same for calls of so many steps."""
+        return replace(
+            self,
+            inputs=tuple(one.at(steps) for one in self.inputs),
+            outputs=tuple(one.at(steps) for one in self.outputs),
+            controls=tuple(replace(one, tensor=one.tensor.at(steps)) for one in self.controls),
+        )
 
     def input_layout(self) -> Layout:
         """Callers' inputs, then the controls."""
@@ -247,4 +264,5 @@ class Signature:
             len(self.inputs) == len(self.outputs) == 1
             and bool(self.states)
             and all(port.dtype == np.float32 for port in ports)
+            and all(port.timed for port in ports if self.whole)
         )

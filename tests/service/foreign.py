@@ -143,6 +143,64 @@ def running_sum(folder: Path, config: str | None, *, batch: object = "batch") ->
     )
 
 
+def chunk_config(*more: str, batch: int = 8, way: str = "chunk") -> str:
+    """Of a model with a time axis and a state of two numbers."""
+    return (
+        f"max_batch_size: {batch} "
+        f'parameters {{ key: "time_axis" value {{ string_value: "{way}" }} }} '
+        "sequence_batching { "
+        + state("state", "state_out", "TYPE_FP32", "[ 2 ]")
+        + " ".join(more)
+        + " }"
+    )
+
+
+START = (
+    'control_input { name: "start" control { kind: CONTROL_SEQUENCE_START '
+    "fp32_false_true: [ 0, 1 ] } }"
+)
+
+
+def prefix_sum(folder: Path, config: str, *, time: object = "time") -> Path:
+    """[batch, time, 2] in; y = 1 / (state + running sum over time); the state is the whole sum.
+
+    told = [the start control, the number of steps], one a chunk.
+    """
+    return save(
+        folder,
+        [
+            ("x", F32, ["batch", time, 2]),
+            ("start", F32, ["batch", 1]),
+            ("state", F32, ["batch", 2]),
+        ],
+        [
+            ("y", F32, ["batch", time, 2]),
+            ("told", F32, ["batch", 2]),
+            ("state_out", F32, ["batch", 2]),
+        ],
+        [
+            helper.make_node("CumSum", ["x", "axis"], ["partial"]),
+            helper.make_node("Unsqueeze", ["state", "axes"], ["before"]),
+            helper.make_node("Add", ["partial", "before"], ["total"]),
+            helper.make_node("Reciprocal", ["total"], ["y"]),
+            helper.make_node("Gather", ["total", "last"], ["state_out"], axis=1),
+            helper.make_node("Shape", ["x"], ["shape"]),
+            helper.make_node("Gather", ["shape", "axis"], ["steps"]),
+            helper.make_node("Cast", ["steps"], ["length"], to=F32),
+            helper.make_node("Mul", ["start", "zero"], ["zeros"]),
+            helper.make_node("Add", ["zeros", "length"], ["lengths"]),
+            helper.make_node("Concat", ["start", "lengths"], ["told"], axis=1),
+        ],
+        {
+            "axis": np.array(1, np.int64),
+            "axes": np.array([1], np.int64),
+            "last": np.array(-1, np.int64),
+            "zero": np.array(0, np.float32),
+        },
+        config,
+    )
+
+
 def time_leading(folder: Path, config: str | None) -> Path:
     """[time, 2] in, its first axis time and no batch: the state leaks from row to row."""
     return save(

@@ -1,8 +1,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.backlog import Backlog
-from service.ready import Ready
+from service.backlog import Backlog, Lengths
+from service.ready import Ready, Whole
 
 
 def steps(count):
@@ -46,3 +46,20 @@ def test_dropped_ones_leave_their_place_to_others():
     assert backlog.take(2, 0)[0] == [batch[1], batch[2]]
     assert backlog.take(2, 0)[0] == [batch[4], batch[5]]
     assert not len(backlog)
+
+
+def test_whole_chunks_are_taken_by_length_the_oldest_first():
+    backlog = Lengths()
+    chunks = {name: Whole(slot, b"", int(name[1])) for slot, name in enumerate(("a3", "b5", "c3"))}
+    backlog.put([chunks["a3"]], now=100)
+    backlog.put([chunks["b5"]], now=200)
+    backlog.put([chunks["c3"]], now=300)
+    assert (len(backlog), backlog.steps) == (3, 3)
+    assert backlog.take(1, now=400) == ([chunks["a3"]], 300)
+    # The length of what has waited longest, though 3 was there first.
+    assert backlog.steps == 5
+    backlog.drop(chunks["b5"])
+    assert backlog.take(9, now=400) == ([], 200)
+    assert backlog.take(9, now=400) == ([chunks["c3"]], 100)
+    assert not backlog
+    assert backlog.take(9, now=400) == ([], 0)

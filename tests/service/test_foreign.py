@@ -121,15 +121,6 @@ def test_a_time_leading_model_is_never_batched_by_mistake(tmp_path, caplog):
     assert "change each other's bits" in caplog.text
 
 
-def test_a_time_axis_is_fed_in_no_other_way(tmp_path):
-    config = (
-        'max_batch_size: 8 parameters { key: "time_axis" value { string_value: "chunk" } } '
-        "sequence_batching { " + state("state", "state_out", "TYPE_FP32", "[ 2 ]") + " }"
-    )
-    with pytest.raises(ArtifactError, match="time_axis is 'chunk'; only step is served"):
-        load(running_sum(tmp_path / "sum", config))
-
-
 async def test_a_model_that_answers_infinity_ends_its_sequence_alone(tmp_path):
     calls = Calls(load(dividing(tmp_path / "div")))
     good = calls.infer(1, start=True, x=np.array([[2]], np.float32))
