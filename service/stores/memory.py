@@ -1,156 +1,208 @@
 """States in this process's memory: they outlive a connection, not the process.
 
-Owns a dictionary and its bound: where it is full, the record that was written longest ago goes, and
-leaves a tombstone. It is the default, and the plain form against which the others are tested.
+Owns two dictionaries, of records and of tombstones, both in the order in which they were last
+written. It is the default, and the plain form against which the other stores are tested.
 """
 
-import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby, takewhile
 
-from service.stores.store import Claim, Fate, Record
+from service.stores.store import (
+    TOMBSTONE_BYTES,
+    Claim,
+    Clock,
+    Fate,
+    Record,
+    full,
+    now_ms,
+    weight,
+)
 
 
 @dataclass(slots=True)
-class _Entry:
-    """What stands under an id: a record, or a tombstone."""
+class _Kept:
+    """A record, and the epoch that its stream has by now."""
 
     epoch: int
-    fate: Fate
     since_ms: int
-    record: Record | None = None
+    record: Record
+
+
+@dataclass(slots=True)
+class _Gone:
+    """A tombstone."""
+
+    epoch: int
+    since_ms: int
+    fate: Fate
 
 
 class MemoryStore:
-    """Records in a dictionary, in the order in which they were written."""
+    """Records in a dictionary."""
 
     durable = False
     shared = False
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_bytes: int, live_seconds: float = 0.0, clock: Clock = now_ms) -> None:
         """Starts empty.
 
         Args:
-            max_bytes: of payloads; beyond them the oldest go.
+            max_bytes: of records and tombstones.
+            live_seconds: for so long after it was written or touched nothing is evicted. None by
+                default: a live stream's state is in the same process, which writes it again.
+            clock: tells the time.
         """
         self._max_bytes = max_bytes
+        self._live_ms = int(live_seconds * 1e3)
+        self._clock = clock
         self._bytes = 0
         self._epoch = 0
-        self._entries: OrderedDict[str, _Entry] = OrderedDict()
+        self._kept: OrderedDict[str, _Kept] = OrderedDict()
+        self._gone: OrderedDict[str, _Gone] = OrderedDict()
 
     async def begin(self, record: Record) -> Claim:
         """Keeps a new stream's first record."""
-        entry = self._entries.get(record.stream_id)
-        if entry is not None and entry.record is not None:
-            return Claim(0, Fate.KEPT, entry.record)
+        kept = self._kept.get(record.stream_id)
+        if kept is not None:
+            return Claim(0, Fate.KEPT, kept.record)
+        gone = self._gone.get(record.stream_id)
+        self._make_room([record])
         self._epoch += 1
         self._put(replace(record, epoch=self._epoch))
-        return Claim(self._epoch, entry.fate if entry is not None else Fate.UNKNOWN)
+        return Claim(self._epoch, gone.fate if gone is not None else Fate.UNKNOWN)
 
     async def claim(self, stream_id: str, owner: str) -> Claim:
         """Takes a new epoch of a stream that is kept."""
-        entry = self._entries.get(stream_id)
-        if entry is None or entry.record is None:
-            return Claim(0, entry.fate if entry is not None else Fate.UNKNOWN)
-        if entry.record.owner != owner:
-            return Claim(0, Fate.KEPT, entry.record)
+        kept = self._kept.get(stream_id)
+        if kept is None:
+            gone = self._gone.get(stream_id)
+            return Claim(0, gone.fate if gone is not None else Fate.UNKNOWN)
+        if kept.record.owner != owner:
+            return Claim(0, Fate.KEPT, kept.record)
         self._epoch += 1
-        entry.epoch = self._epoch
-        return Claim(self._epoch, Fate.KEPT, entry.record)
+        kept.epoch = self._epoch
+        self._freshen(stream_id, kept)
+        return Claim(self._epoch, Fate.KEPT, kept.record)
 
     async def write(self, records: Sequence[Record]) -> list[bool]:
         """Writes what is not fenced."""
-        written = []
-        for record in records:
-            entry = self._entries.get(record.stream_id)
-            newest = entry.epoch if entry is not None else 0
-            buried = entry is not None and entry.record is None
-            free = record.epoch > newest or (record.epoch == newest and not buried)
-            if free:
-                self._put(record)
-            written.append(free)
+        written = [self._is_free(record) for record in records]
+        free = [record for record, is_free in zip(records, written, strict=True) if is_free]
+        self._make_room(free)
+        for record in free:
+            self._put(record)
         return written
 
     async def touch(self, held: Sequence[tuple[str, int]]) -> None:
         """Puts off expiry."""
         for stream_id, epoch in held:
-            entry = self._entries.get(stream_id)
-            if entry is not None and entry.epoch == epoch:
-                entry.since_ms = _now_ms()
+            kept = self._kept.get(stream_id)
+            if kept is not None and kept.epoch == epoch:
+                self._freshen(stream_id, kept)
 
     async def read(self, stream_id: str) -> Record | None:
         """The newest record of a stream."""
-        entry = self._entries.get(stream_id)
-        return entry.record if entry is not None else None
+        kept = self._kept.get(stream_id)
+        return kept.record if kept is not None else None
 
     async def remove(self, stream_id: str, epoch: int) -> bool:
         """Leaves a tombstone."""
-        entry = self._entries.get(stream_id)
-        if entry is not None and entry.epoch > epoch:
+        there = self._kept.get(stream_id) or self._gone.get(stream_id)
+        if there is not None and there.epoch > epoch:
             return False
-        if entry is not None:
-            self._bury(stream_id, entry, Fate.CLOSED)
+        self._bury(stream_id, epoch, Fate.CLOSED)
         return True
 
     async def page(self, after: str, limit: int, owner: str | None) -> list[Record]:
         """Records by id, without payloads."""
         found = sorted(
             stream_id
-            for stream_id, entry in self._entries.items()
-            if stream_id > after
-            and entry.record is not None
-            and owner in (None, entry.record.owner)
+            for stream_id, kept in self._kept.items()
+            if stream_id > after and owner in (None, kept.record.owner)
         )
-        records = [self._entries[stream_id].record for stream_id in found[:limit]]
-        return [replace(record, payload=b"") for record in records if record is not None]
+        return [replace(self._kept[stream_id].record, payload=b"") for stream_id in found[:limit]]
 
     async def expire(self, before_ms: int) -> int:
         """Turns old records into tombstones, and drops old tombstones."""
-        expired = 0
-        for stream_id, entry in list(self._entries.items()):
-            if entry.since_ms >= before_ms:
-                continue
-            if entry.record is None:
-                del self._entries[stream_id]
-            else:
-                self._bury(stream_id, entry, Fate.EXPIRED)
-                expired += 1
-        return expired
+        for stream_id in [one for one, gone in self._gone.items() if gone.since_ms < before_ms]:
+            self._drop(stream_id)
+        expired = [one for one, kept in self._kept.items() if kept.since_ms < before_ms]
+        for stream_id in expired:
+            self._bury(stream_id, self._kept[stream_id].epoch, Fate.EXPIRED)
+        return len(expired)
 
     async def close(self) -> None:
         """Nothing is open."""
 
+    def _is_free(self, record: Record) -> bool:
+        kept = self._kept.get(record.stream_id)
+        if kept is not None:
+            return record.epoch >= kept.epoch
+        gone = self._gone.get(record.stream_id)
+        if gone is None or record.epoch > gone.epoch:
+            return True
+        return record.epoch == gone.epoch and gone.fate is Fate.EVICTED
+
     def _put(self, record: Record) -> None:
-        self._forget(self._entries.get(record.stream_id))
-        now = _now_ms()
+        self._drop(record.stream_id)
+        now = self._clock()
         self._epoch = max(self._epoch, record.epoch)
-        self._entries[record.stream_id] = _Entry(
-            record.epoch, Fate.KEPT, now, replace(record, stored_ms=now)
-        )
-        self._entries.move_to_end(record.stream_id)
-        self._bytes += len(record.payload)
-        self._make_room()
+        self._kept[record.stream_id] = _Kept(record.epoch, now, replace(record, stored_ms=now))
+        self._bytes += weight(record)
 
-    def _make_room(self) -> None:
-        if self._bytes <= self._max_bytes:
+    def _freshen(self, stream_id: str, kept: _Kept) -> None:
+        kept.since_ms = self._clock()
+        self._kept.move_to_end(stream_id)
+
+    def _bury(self, stream_id: str, epoch: int, fate: Fate) -> None:
+        self._drop(stream_id)
+        self._epoch = max(self._epoch, epoch)
+        self._gone[stream_id] = _Gone(epoch, self._clock(), fate)
+        self._bytes += TOMBSTONE_BYTES
+
+    def _drop(self, stream_id: str) -> None:
+        self._bytes -= self._weight(stream_id)
+        self._kept.pop(stream_id, None)
+        self._gone.pop(stream_id, None)
+
+    def _weight(self, stream_id: str) -> int:
+        kept = self._kept.get(stream_id)
+        if kept is not None:
+            return weight(kept.record)
+        return TOMBSTONE_BYTES if stream_id in self._gone else 0
+
+    def _make_room(self, records: Sequence[Record]) -> None:
+        """Evicts what these records need, or raises before anything has changed."""
+        growth = sum(weight(record) - self._weight(record.stream_id) for record in records)
+        excess = self._bytes + growth - self._max_bytes
+        if excess <= 0:
             return
-        for stream_id, entry in list(self._entries.items()):
-            # One without a payload is live; nothing would be gained by it.
-            if entry.record is not None and entry.record.payload:
-                self._bury(stream_id, entry, Fate.EVICTED)
-            if self._bytes <= self._max_bytes:
-                return
+        coming = {record.stream_id for record in records}
+        tombstones, evicted = [], []
+        for stream_id in self._oldest(self._gone, coming):
+            if excess <= 0:
+                break
+            tombstones.append(stream_id)
+            excess -= TOMBSTONE_BYTES
+        for stream_id in self._oldest(self._kept, coming):
+            if excess <= 0:
+                break
+            evicted.append(stream_id)
+            excess -= self._weight(stream_id) - TOMBSTONE_BYTES
+        if excess > 0:
+            raise full("memory:", f"live streams take all of its {self._max_bytes} bytes")
+        for stream_id in tombstones:
+            self._drop(stream_id)
+        for stream_id in evicted:
+            self._bury(stream_id, self._kept[stream_id].epoch, Fate.EVICTED)
 
-    def _bury(self, stream_id: str, entry: _Entry, fate: Fate) -> None:
-        self._forget(entry)
-        entry.record, entry.fate, entry.since_ms = None, fate, _now_ms()
-        self._entries.move_to_end(stream_id)
-
-    def _forget(self, entry: _Entry | None) -> None:
-        if entry is not None and entry.record is not None:
-            self._bytes -= len(entry.record.payload)
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
+    def _oldest(
+        self, entries: Mapping[str, _Kept | _Gone], without: Collection[str]
+    ) -> Iterator[str]:
+        """Ids that nobody holds, oldest first, those of one time by id."""
+        newest = self._clock() - self._live_ms
+        old = takewhile(lambda item: item[1].since_ms <= newest, entries.items())
+        for _, ties in groupby(old, key=lambda item: item[1].since_ms):
+            yield from sorted(stream_id for stream_id, _ in ties if stream_id not in without)

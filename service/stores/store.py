@@ -5,13 +5,30 @@ when it is told to. A store keeps one record a stream, the newest, and fences: e
 stream takes a new epoch, greater than any before on that store, and a write with an older one is
 refused, so that a replica that was cut off can't overwrite what its successor has done. A stream
 that was closed or has expired leaves a tombstone for a while, which fences too and tells the two
-apart from a stream that never was. Knows nothing of models, blobs or streams: a payload is bytes.
+apart from a stream that never was.
+
+A store has a bound. Where a write would pass it, tombstones go first and then records, oldest
+first, which become tombstones. What was written or touched within the last `LIVE_SECONDS` stays,
+since some server has the stream in its hands: rather than that the store says that it is full.
+
+Knows nothing of models, blobs or streams: a payload is bytes.
 """
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import Final, Protocol
+
+from service.errors import Unavailable
+
+# Twice the longest time after which a server touches the silent streams that it holds.
+LIVE_SECONDS: Final = 120.0
+# What a record takes beside its payload, and what a tombstone takes: ids, names, indices.
+RECORD_BYTES: Final = 512
+TOMBSTONE_BYTES: Final = 128
+# Milliseconds since 1970.
+Clock = Callable[[], int]
 
 
 class Fate(Enum):
@@ -67,8 +84,9 @@ class Store(Protocol):
     """Keeps records of streams.
 
     Every method but `close` raises Unavailable, with reason STORE_UNAVAILABLE where the store can't
-    be reached and STORE_FULL where it takes no more; nothing has changed then. Methods are called
-    on the event loop; work that takes long is done elsewhere.
+    be reached and STORE_FULL where it takes no more. Where its answer was lost on the way,
+    something may have changed: all methods but `begin` may be called again with the same
+    arguments. Methods are called on the event loop; work that takes long is done elsewhere.
 
     Attributes:
         durable: whether what is written outlives this process.
@@ -91,13 +109,14 @@ class Store(Protocol):
         """
 
     async def write(self, records: Sequence[Record]) -> list[bool]:
-        """Writes records, together or not at all.
+        """Writes records, of a stream one at most.
 
-        A stream of which the store has no trace, since it lost it, is taken up again.
+        A stream of which the store has no trace, since it lost it, is taken up again; so is one
+        that was evicted under the same epoch.
 
         Returns:
             Of each record whether it was written; False where it is fenced: a newer epoch stands
-            there, or a tombstone of its own epoch.
+            there, or the stream was closed or has expired under its own epoch.
         """
 
     async def touch(self, held: Sequence[tuple[str, int]]) -> None:
@@ -107,7 +126,7 @@ class Store(Protocol):
         """The newest record of a stream; None where nothing is kept."""
 
     async def remove(self, stream_id: str, epoch: int) -> bool:
-        """Forgets a stream that was closed; False where a newer epoch stands there."""
+        """Leaves a tombstone of a closed stream; False where a newer epoch stands there."""
 
     async def page(self, after: str, limit: int, owner: str | None) -> list[Record]:
         """Records by id, those behind `after`, without payloads; of one owner unless it is None."""
@@ -121,3 +140,27 @@ class Store(Protocol):
 
     async def close(self) -> None:
         """Lets go of what it holds open."""
+
+
+def weight(record: Record) -> int:
+    """Bytes of the bound that a record takes."""
+    return RECORD_BYTES + len(record.payload)
+
+
+def now_ms() -> int:
+    """The time of this machine."""
+    return time.time_ns() // 1_000_000
+
+
+def full(where: str, why: str) -> Unavailable:
+    """The store takes no more."""
+    return Unavailable(
+        f"the state store {where} is full: {why}", reason="STORE_FULL", retry_after=5.0
+    )
+
+
+def away(where: str, why: str) -> Unavailable:
+    """The store can't be reached."""
+    return Unavailable(
+        f"the state store {where} can't be used: {why}", reason="STORE_UNAVAILABLE", retry_after=1.0
+    )

@@ -1,0 +1,268 @@
+"""What every store of states keeps to, wherever it keeps them."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from storage import LIVE_SECONDS, Shelf, a_record
+
+from service.errors import Unavailable
+from service.stores.store import RECORD_BYTES, TOMBSTONE_BYTES, Claim, Fate
+
+pytestmark = pytest.mark.parametrize("kind", ["memory", "sqlite"])
+
+
+async def test_a_new_stream_is_kept_under_the_epoch_it_was_given(shelf: Shelf) -> None:
+    here, there = shelf.open(), shelf.open()
+    record = a_record("s", b"state", owner="eve", model="m", version="7", sequence=3, steps=9)
+
+    claim = await here.begin(record)
+
+    assert claim == Claim(claim.epoch, Fate.UNKNOWN)
+    kept = replace(record, epoch=claim.epoch, stored_ms=shelf.clock.now)
+    assert await here.read("s") == await there.read("s") == kept
+    assert await there.read("other") is None
+
+
+async def test_an_id_that_is_kept_is_not_begun_again(shelf: Shelf) -> None:
+    here, there = shelf.open(), shelf.open()
+    await here.begin(a_record("s", b"first"))
+    kept = await here.read("s")
+
+    assert await there.begin(a_record("s", b"second")) == Claim(0, Fate.KEPT, kept)
+    assert await here.read("s") == kept
+
+
+async def test_epochs_grow_over_all_streams_and_servers(shelf: Shelf) -> None:
+    here, there = shelf.open(), shelf.open()
+
+    epochs = [(await here.begin(a_record("a"))).epoch, (await there.begin(a_record("b"))).epoch]
+    epochs += [(await here.claim("b", "ada")).epoch, (await there.claim("a", "ada")).epoch]
+
+    assert epochs == sorted(set(epochs))
+    assert epochs[0] > 0
+
+
+async def test_servers_that_claim_at_once_get_different_epochs(shelf: Shelf) -> None:
+    stores = [shelf.open() for _ in range(3)]
+    ids = [f"s{number:03}" for number in range(200)]
+    begun = await asyncio.gather(*(stores[0].begin(a_record(one)) for one in ids))
+
+    claimed = await asyncio.gather(*(s.claim(one, "ada") for one in ids for s in stores))
+
+    epochs = [claim.epoch for claim in (*begun, *claimed)]
+    assert len(set(epochs)) == len(ids) * 4
+    assert max(claim.epoch for claim in begun) < min(claim.epoch for claim in claimed)
+
+
+async def test_of_many_that_begin_one_id_one_does(shelf: Shelf) -> None:
+    stores = [shelf.open() for _ in range(3)]
+
+    claims = await asyncio.gather(*(store.begin(a_record("s")) for store in stores * 20))
+
+    assert sorted(claim.epoch > 0 for claim in claims) == [False] * 59 + [True]
+
+
+async def test_a_claim_brings_the_record_and_fences_the_one_before(shelf: Shelf) -> None:
+    here, there = shelf.open(), shelf.open()
+    old = await here.begin(a_record("s"))
+    await here.write([a_record("s", b"one", old.epoch)])
+    kept = await here.read("s")
+
+    new = await there.claim("s", "ada")
+
+    assert new == Claim(new.epoch, Fate.KEPT, kept)
+    assert new.epoch > old.epoch
+    assert await here.write([a_record("s", b"zombie", old.epoch)]) == [False]
+    assert await there.write([a_record("s", b"two", new.epoch)]) == [True]
+    kept = await here.read("s")
+    assert kept is not None
+    assert kept.payload == b"two"
+
+
+async def test_a_stream_of_another_owner_is_not_claimed(shelf: Shelf) -> None:
+    store = shelf.open()
+    begun = await store.begin(a_record("s"))
+    kept = await store.read("s")
+
+    assert await store.claim("s", "eve") == Claim(0, Fate.KEPT, kept)
+    assert await store.write([a_record("s", b"still hers", begun.epoch)]) == [True]
+
+
+async def test_a_batch_is_fenced_record_by_record(shelf: Shelf) -> None:
+    here, there = shelf.open(), shelf.open()
+    begun = {one: (await here.begin(a_record(one))).epoch for one in "abc"}
+    await there.claim("b", "ada")
+
+    records = [a_record(one, one.encode() * 9, epoch) for one, epoch in begun.items()]
+
+    assert await here.write(records) == [True, False, True]
+    payloads = [record.payload for one in "abc" if (record := await there.read(one))]
+    assert payloads == [b"a" * 9, b"", b"c" * 9]
+    assert await here.write([]) == []
+
+
+async def test_a_large_batch_is_written_whole(shelf: Shelf) -> None:
+    store = shelf.open()
+    records = [a_record(f"s{number}", b"%d" % number, number + 1) for number in range(1_000)]
+
+    assert await store.write(records) == [True] * 1_000
+    assert (await store.read("s777")) == replace(records[777], stored_ms=shelf.clock.now)
+
+
+async def test_a_closed_stream_is_closed_for_its_zombies_too(shelf: Shelf) -> None:
+    here, there = shelf.open(), shelf.open()
+    old = (await here.begin(a_record("s"))).epoch
+    new = (await there.claim("s", "ada")).epoch
+
+    assert not await here.remove("s", old)
+    assert await there.remove("s", new)
+
+    assert await here.read("s") is None
+    assert await here.claim("s", "ada") == Claim(0, Fate.CLOSED)
+    assert await here.write([a_record("s", b"zombie", old)]) == [False]
+    assert await there.write([a_record("s", b"late", new)]) == [False]
+    assert await here.read("s") is None
+
+
+async def test_a_stream_begun_anew_is_safe_from_the_one_before(shelf: Shelf) -> None:
+    here, there = shelf.open(), shelf.open()
+    old = (await here.begin(a_record("s"))).epoch
+    await there.remove("s", old)
+
+    new = await there.begin(a_record("s", b"new"))
+
+    assert new.fate is Fate.CLOSED
+    assert new.epoch > old
+    assert await here.write([a_record("s", b"zombie", old)]) == [False]
+    assert not await here.remove("s", old)
+    kept = await here.read("s")
+    assert kept is not None
+    assert kept.payload == b"new"
+
+
+async def test_a_lost_stream_is_taken_up_and_closed_again(shelf: Shelf) -> None:
+    here, there = shelf.open(), shelf.open()
+
+    assert await here.write([a_record("lost", b"state", 41)]) == [True]
+    assert await there.remove("forgotten", 42)
+
+    assert (await there.claim("lost", "ada")).epoch == 43
+    assert await here.write([a_record("forgotten", b"zombie", 40)]) == [False]
+    assert (await here.begin(a_record("forgotten"))).fate is Fate.CLOSED
+
+
+async def test_what_is_silent_expires_unless_it_is_touched(shelf: Shelf) -> None:
+    here, there = shelf.open(), shelf.open()
+    epochs = {one: (await here.begin(a_record(one))).epoch for one in "abcd"}
+    shelf.clock.pass_seconds(60)
+    await there.claim("c", "ada")
+    await here.touch([("b", epochs["b"]), ("d", epochs["d"] + 1), ("nobody", 1)])
+
+    assert await there.expire(shelf.clock.now - 30_000) == 2
+
+    fates = {one: (await here.claim(one, "ada")).fate for one in "abcde"}
+    assert fates == {
+        "a": Fate.EXPIRED,
+        "b": Fate.KEPT,
+        "c": Fate.KEPT,
+        "d": Fate.EXPIRED,
+        "e": Fate.UNKNOWN,
+    }
+    assert await here.write([a_record("a", b"late", epochs["a"])]) == [False]
+
+
+async def test_a_tombstone_goes_in_its_time(shelf: Shelf) -> None:
+    store = shelf.open()
+    epoch = (await store.begin(a_record("s"))).epoch
+    shelf.clock.pass_seconds(60)
+    await store.remove("s", epoch)
+    await store.touch([("s", epoch)])
+
+    assert await store.expire(shelf.clock.now - 30_000) == 0
+    assert (await store.claim("s", "ada")).fate is Fate.CLOSED
+    shelf.clock.pass_seconds(60)
+    await store.touch([("s", epoch)])
+    assert await store.expire(shelf.clock.now - 30_000) == 0
+    assert (await store.claim("s", "ada")).fate is Fate.UNKNOWN
+
+
+async def test_thousands_expire_at_once(shelf: Shelf) -> None:
+    store = shelf.open()
+    await store.write([a_record(f"s{number}", b"x", 1) for number in range(2_500)])
+    shelf.clock.pass_seconds(60)
+
+    assert await store.expire(shelf.clock.now) == 2_500
+    assert await store.page("", 10, None) == []
+
+
+async def test_a_full_store_evicts_the_oldest_that_nobody_holds(shelf: Shelf) -> None:
+    store = shelf.open(3 * (RECORD_BYTES + 100))
+    epochs = [(await store.begin(a_record(one, b"x" * 100))).epoch for one in "abc"]
+    shelf.clock.pass_seconds(LIVE_SECONDS + 1)
+    await store.touch([("a", epochs[0])])
+
+    await store.begin(a_record("d", b"x" * (100 - TOMBSTONE_BYTES + 28)))
+
+    fates = {one: (await store.claim(one, "ada")).fate for one in "abcd"}
+    assert fates == {"a": Fate.KEPT, "b": Fate.EVICTED, "c": Fate.EVICTED, "d": Fate.KEPT}
+
+
+async def test_an_evicted_stream_is_taken_up_by_who_had_it_last(shelf: Shelf) -> None:
+    here, there = shelf.open(2 * RECORD_BYTES), shelf.open(2 * RECORD_BYTES)
+    old = (await here.begin(a_record("s"))).epoch
+    new = (await there.claim("s", "ada")).epoch
+    shelf.clock.pass_seconds(LIVE_SECONDS + 1)
+    other = await here.begin(a_record("other", b"x" * 300))
+    assert (await here.claim("s", "ada")).fate is Fate.EVICTED
+    await here.remove("other", other.epoch)
+
+    assert await here.write([a_record("s", b"zombie", old)]) == [False]
+    assert await there.write([a_record("s", b"alive", new)]) == [True]
+
+
+async def test_a_store_that_is_full_of_live_streams_says_so_and_keeps_them(shelf: Shelf) -> None:
+    store = shelf.open(2 * RECORD_BYTES + 200)
+    epochs = [(await store.begin(a_record(one, b"x" * 100))).epoch for one in "ab"]
+
+    with pytest.raises(Unavailable, match="full") as begun:
+        await store.begin(a_record("c"))
+    with pytest.raises(Unavailable, match="full") as written:
+        await store.write([a_record("a", b"ok", epochs[0]), a_record("b", b"x" * 300, epochs[1])])
+
+    assert begun.value.reason == written.value.reason == "STORE_FULL"
+    assert (await store.claim("c", "ada")).fate is Fate.UNKNOWN
+    assert [one.stream_id for one in await store.page("", 9, None)] == ["a", "b"]
+    assert {(await store.read(one)).payload for one in "ab"} == {b"x" * 100}
+    assert await store.write([a_record("b", b"y" * 100, epochs[1])]) == [True]
+
+
+async def test_tombstones_go_before_records(shelf: Shelf) -> None:
+    store = shelf.open(RECORD_BYTES + 2 * TOMBSTONE_BYTES)
+    await store.begin(a_record("kept"))
+    for number in range(2):
+        await store.remove(f"closed{number}", 1)
+    shelf.clock.pass_seconds(LIVE_SECONDS + 1)
+
+    await store.write([a_record("kept", b"x" * TOMBSTONE_BYTES, 1)])
+
+    fates = [(await store.claim(one, "ada")).fate for one in ("closed0", "closed1", "kept")]
+    assert fates == [Fate.UNKNOWN, Fate.CLOSED, Fate.KEPT]
+
+
+async def test_pages_are_in_the_order_of_ids_and_of_one_owner(shelf: Shelf) -> None:
+    store = shelf.open()
+    ids = ["b", "a", "ä", "Z", "a\N{GRINNING FACE}", "a b", "a\uffff"]
+    for number, one in enumerate(ids):
+        await store.begin(a_record(one, b"state", owner="eve" if number % 2 else "ada"))
+    await store.remove("b", 99)
+    listed = [one for one in sorted(ids) if one != "b"]
+
+    first = await store.page("", 4, None)
+    rest = await store.page(first[-1].stream_id, 4, None)
+
+    assert [one.stream_id for one in (*first, *rest)] == listed
+    assert {one.payload for one in (*first, *rest)} == {b""}
+    eves = [one.stream_id for one in await store.page("", 99, "eve")]
+    assert eves == [one for one in listed if ids.index(one) % 2]
+    assert await store.page("", 99, "nobody") == []
