@@ -1,32 +1,34 @@
 """The client for programs with an event loop.
 
-Owns the waiting, and what becomes of a stream when it fails. What is sent and what an answer means
-is decided in `protocol` and `exchange`. `blocking` is the same without an event loop.
+Owns what a caller can ask of a server, and the beginning and end of its streams. `aio_stream` is an
+open stream; `blocking` is the same without an event loop.
 """
 
-import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Iterable
-from contextlib import asynccontextmanager, suppress
-from functools import cached_property
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Self
 
 import grpc
-from numpy.typing import ArrayLike
 
-from statewise_client import protocol, status
-from statewise_client._generated.statewise.v1.stream_pb2 import ServerMessage
-from statewise_client._generated.statewise.v1.stream_pb2_grpc import StreamServiceStub
-from statewise_client.aio_call import Call
-from statewise_client.arrays import Float32
-from statewise_client.channel import OPEN_SECONDS, OPTIONS, check_target
-from statewise_client.errors import ChunkRefused, ProtocolError
+from statewise_client._generated.statewise.v1 import state_pb2 as wire
+from statewise_client._generated.statewise.v1.state_pb2_grpc import StateServiceStub
+from statewise_client.aio_call import Line
+from statewise_client.aio_stream import Stream
+from statewise_client.channel import OPEN_SECONDS
 from statewise_client.exchange import Exchange
-from statewise_client.protocol import StreamInfo
+from statewise_client.opening import Opening
+from statewise_client.protocol import Ended
+from statewise_client.reconnect import RESUME_SECONDS, Recovery
+from statewise_client.replay import REPLAY_BYTES
+from statewise_client.settings import Settings
+from statewise_client.state import StreamSummary
+
+__all__ = ["Client", "Stream"]
 
 
 class Client:
-    """A connection to a server, shared by any number of streams.
+    """A connection to a server, or several, shared by any number of streams.
 
     Use it as `async with Client("localhost:8500") as client:`; the end of the block ends the
     connection.
@@ -34,24 +36,34 @@ class Client:
 
     def __init__(
         self,
-        target: str,
+        target: str | Sequence[str],
         *,
         credentials: grpc.ChannelCredentials | None = None,
+        token: str = "",
         open_timeout: float = OPEN_SECONDS,
+        resume_timeout: float = RESUME_SECONDS,
+        replay_bytes: int = REPLAY_BYTES,
     ) -> None:
-        """Names the server; the connection is made when the first stream opens.
+        """Names the servers; a connection is made when the first stream opens.
 
         Args:
-            target: HOST:PORT.
+            target: HOST:PORT, or several, in the order in which they are tried.
             credentials: for TLS; None for an open connection.
-            open_timeout: seconds within which a stream has to be open, the connection included.
+            token: sent with every call, to say who the caller is.
+            open_timeout: seconds within which a stream has to be open, the connection included, at
+                each server that is tried.
+            resume_timeout: seconds without a new output after which a stream whose call broke is
+                given up; 0 gives it up at once.
+            replay_bytes: most bytes of each stream's chunks that are kept to be sent again. Beyond
+                it the oldest are let go; where a server has stored less than that, the stream can't
+                go on.
 
         Raises:
-            InputError: the target names no port.
+            InputError: a target names no port, or another argument is out of its range.
         """
-        self._target = check_target(target)
-        self._credentials = credentials
-        self._open_timeout = open_timeout
+        self._line = Line(
+            Settings(target, credentials, token, open_timeout, resume_timeout, replay_bytes)
+        )
 
     async def __aenter__(self) -> Self:
         return self
@@ -62,205 +74,139 @@ class Client:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await self._channel.close()
+        await self._line.close()
 
     @asynccontextmanager
     async def open(
-        self, model: str, version: str = "", stream_id: str = ""
-    ) -> AsyncIterator["Stream"]:
+        self,
+        model: str,
+        version: str = "",
+        stream_id: str = "",
+        *,
+        resume: bool = False,
+        received: int | None = None,
+        initial_state: bytes = b"",
+        ephemeral: bool = False,
+        replace: bool = False,
+    ) -> AsyncIterator[Stream]:
         """Opens a stream, and closes it at the end of the block.
 
-        An error that leaves the block cuts the stream off instead.
+        An error that leaves the block cuts the stream off instead: the server keeps its state for a
+        `resume`.
 
         Args:
             model: its name.
             version: empty for the newest.
-            stream_id: unique among the server's live streams; empty for one of its choice.
+            stream_id: unique among the server's streams; empty for one that is made here.
+            resume: goes on with the stream of that id, wherever its state stands:
+                `info.expected_sequence` is the number of the next chunk.
+            received: with `resume`: the highest number of a chunk whose outputs you have. The
+                outputs behind it are in flight then, to be had from `receive`.
+            initial_state: a state to begin with, as `export_state` gives it.
+            ephemeral: the stream ends with its call; it is never stored and never resumed.
+            replace: takes the place of a stream that is kept under the same id.
 
         Raises:
             ConnectionFailed: no server answers.
             StreamRefused: the server does not open the stream.
             ProtocolError: the server answers something else.
+            InputError: arguments that exclude each other.
         """
-        call = Call(StreamServiceStub(self._channel).Stream)
+        opening = Opening(
+            model, version, stream_id, resume, received, initial_state, ephemeral, replace
+        )
+        call, info = await self._line.first(opening)
+        settings = self._line.settings
+        seconds = 0.0 if ephemeral else settings.resume_timeout
+        exchange = Exchange(info, opening, replay_bytes=settings.replay_bytes if seconds else 0)
+        recovery = Recovery(settings.targets, call.target, seconds)
+        stream = Stream(self._line, call, exchange, recovery)
         try:
-            call.put(protocol.opening(model, version, stream_id))
-            stream = Stream(call, await self._opened(call))
             yield stream
             if not stream.is_over:
                 await stream.close()
         finally:
-            call.cut()
+            stream.cut()
 
-    @cached_property
-    def _channel(self) -> grpc.aio.Channel:
-        # Not made before a stream opens: it belongs to the event loop that runs then.
-        if self._credentials is None:
-            return grpc.aio.insecure_channel(self._target, OPTIONS)
-        return grpc.aio.secure_channel(self._target, self._credentials, OPTIONS)
-
-    async def _opened(self, call: Call) -> StreamInfo:
-        try:
-            async with asyncio.timeout(self._open_timeout):
-                reply = await call.read()
-        except TimeoutError:
-            raise status.unanswered(self._target, self._open_timeout) from None
-        except grpc.RpcError as error:
-            raise status.refusal(self._target, error) from None
-        return protocol.read_opened(reply)
-
-
-class Stream:
-    """An open stream. It serves one task at a time.
-
-    Attributes:
-        info: what the server said of it.
-    """
-
-    def __init__(self, call: Call, info: StreamInfo) -> None:
-        """Takes a call that is open; `Client.open` makes it."""
-        self.info = info
-        self._call = call
-        self._exchange = Exchange(info)
-        self._steps: int | None = None
-
-    @property
-    def is_over(self) -> bool:
-        """Whether it was closed, or ended by an error."""
-        return self._exchange.is_over
-
-    @property
-    def in_flight(self) -> int:
-        """Chunks that were sent and not received yet."""
-        return self._exchange.in_flight
-
-    async def push(self, steps: ArrayLike) -> Float32:
-        """Sends a chunk and waits for its outputs.
-
-        A chunk of any length is taken. To cancel the wait ends the stream, for nobody knows then
-        which steps it took.
-
-        Args:
-            steps: one step, (features,), or several, (steps, features); finite numbers.
+    async def export_state(self, stream_id: str) -> bytes:
+        """The state of a stream that is live or kept; a live one goes on.
 
         Returns:
-            (outputs,) or (steps, outputs), as `steps` is.
+            A blob for `import_state`, or for the `initial_state` of an `open`.
 
         Raises:
-            ChunkRefused: the chunk was not taken; the stream goes on as it was.
-            StreamFailed, ProtocolError: the stream is over.
-            StreamMisused: it was over before, or chunks are in flight.
+            ConnectionFailed: no server answers.
+            StreamRefused: the server does not know the stream.
         """
-        self._exchange.check_idle()
-        self.send(steps)
-        return await self.receive()
+        request = wire.ExportRequest(stream_id=stream_id)
+        return (await self._line.ask(lambda to: StateServiceStub(to).Export, request)).state
 
-    async def run(
-        self, chunks: Iterable[ArrayLike] | AsyncIterable[ArrayLike], *, in_flight: int = 8
-    ) -> AsyncIterator[Float32]:
-        """Sends chunk after chunk without waiting for each answer; yields the outputs in order.
-
-        The outputs lag behind the chunks by up to `in_flight` - 1. After a refused chunk nothing
-        that was sent behind it is taken. What is in flight when an error of `chunks` or a `break`
-        ends the run is still to be had from `receive`.
+    async def import_state(
+        self, state: bytes, stream_id: str = "", *, replace: bool = False
+    ) -> StreamSummary:
+        """Keeps a state under an id, for an `open` with `resume`.
 
         Args:
-            chunks: each as in `push`.
-            in_flight: most chunks that are sent and not answered; 1 sends and waits in turn.
+            state: as `export_state` gives it.
+            stream_id: empty: the server makes one.
+            replace: takes the place of a stream that is kept under the same id.
 
         Raises:
-            The same as `push`.
+            ConnectionFailed: no server answers.
+            StreamRefused: the server does not take the state.
         """
-        self._exchange.check_idle()
-        refusal = None
-        async for chunk in _each(chunks):
-            try:
-                self.send(chunk)
-            except ChunkRefused as error:
-                refusal = error
-                break
-            while self.in_flight >= in_flight:
-                yield await self.receive()
-        while self.in_flight:
-            yield await self.receive()
-        if refusal is not None:
-            raise refusal
+        request = wire.ImportRequest(stream_id=stream_id, state=state, replace=replace)
+        reply = await self._line.ask(lambda to: StateServiceStub(to).Import, request)
+        return StreamSummary.read(reply.stream)
 
-    def send(self, steps: ArrayLike) -> None:
-        """Sends a chunk without waiting: the first half of `push`.
+    async def fork(self, stream_id: str, new_stream_id: str = "") -> StreamSummary:
+        """Keeps the state of one stream under another id as well.
 
-        How much is sent ahead is the caller's to bound.
+        Args:
+            stream_id: of a stream that is live or kept.
+            new_stream_id: empty: the server makes one.
 
         Raises:
-            ChunkRefused: the chunk can't be what the model takes; nothing was sent.
-            StreamMisused: the stream is over.
+            ConnectionFailed: no server answers.
+            StreamRefused: the server does not know the stream, or the new id is in use.
         """
-        for message in self._exchange.send(steps):
-            self._call.put(message)
+        request = wire.ForkRequest(stream_id=stream_id, new_stream_id=new_stream_id)
+        reply = await self._line.ask(lambda to: StateServiceStub(to).Fork, request)
+        return StreamSummary.read(reply.stream)
 
-    async def receive(self) -> Float32:
-        """Waits for the outputs of the oldest chunk in flight: the second half of `push`.
+    async def close_stream(self, stream_id: str, *, return_state: bool = False) -> Ended:
+        """Ends a stream that is live or kept; its caller is told.
+
+        Args:
+            stream_id: its id.
+            return_state: whether its last state is returned.
 
         Raises:
-            ChunkRefused: it was not taken, nor was what was sent behind it; nothing is in flight.
-            StreamFailed, ProtocolError: the stream is over.
-            StreamMisused: it was over before, or nothing is in flight.
+            ConnectionFailed: no server answers.
+            StreamRefused: the server does not know the stream.
         """
-        self._exchange.check_due()
-        try:
-            while (outputs := self._exchange.receive(await self._read())) is None:
-                pass
-        except ChunkRefused:
-            raise
-        except BaseException:
-            self._cut()
-            raise
-        return outputs
+        request = wire.CloseStreamRequest(stream_id=stream_id, return_state=return_state)
+        reply = await self._line.ask(lambda to: StateServiceStub(to).Close, request)
+        return Ended(reply.steps, reply.state)
 
-    async def close(self) -> int:
-        """Ends the stream; outputs in flight are dropped. Closing twice is closing.
+    async def list_streams(
+        self, *, all_owners: bool = False, page_size: int = 0
+    ) -> AsyncIterator[StreamSummary]:
+        """The streams that are live or kept, by id, page by page.
 
-        Returns:
-            The steps that it took in its life.
+        Args:
+            all_owners: those of others as well, which takes a permission.
+            page_size: most streams of a page; 0 leaves it to the server.
 
         Raises:
-            StreamFailed, ProtocolError: it ended otherwise.
-            StreamMisused: it was over before, by an error.
+            ConnectionFailed: no server answers.
+            StreamRefused: the server does not tell.
         """
-        if self._steps is not None:
-            return self._steps
-        self._exchange.check_open()
-        self._call.put(protocol.closing())
-        self._call.half_close()
-        try:
-            while self.in_flight:
-                with suppress(ChunkRefused):
-                    await self.receive()
-            self._steps = protocol.read_closed(await self._read())
-            # The status comes behind it; a call cut before would look broken to the server.
-            with suppress(grpc.RpcError, ProtocolError):
-                await self._call.read()
-        finally:
-            self._cut()
-        return self._steps
-
-    async def _read(self) -> ServerMessage:
-        try:
-            return await self._call.read()
-        except grpc.RpcError as error:
-            raise status.failure(self.info.stream_id, error) from None
-
-    def _cut(self) -> None:
-        self._exchange.is_over = True
-        self._call.cut()
-
-
-async def _each(
-    chunks: Iterable[ArrayLike] | AsyncIterable[ArrayLike],
-) -> AsyncIterator[ArrayLike]:
-    if isinstance(chunks, AsyncIterable):
-        async for chunk in chunks:
-            yield chunk
-    else:
-        for chunk in chunks:
-            yield chunk
+        request = wire.ListRequest(all_owners=all_owners, page_size=page_size)
+        while True:
+            page = await self._line.ask(lambda to: StateServiceStub(to).List, request)
+            for told in page.streams:
+                yield StreamSummary.read(told)
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token

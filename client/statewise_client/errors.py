@@ -3,8 +3,8 @@
     StatewiseError
     ├── ConnectionFailed     no server answers at the target
     ├── StreamEnded          a server answered, and the call is over
-    │   ├── StreamRefused    before the stream was open: an unknown model, a full server
-    │   └── StreamFailed     while it was open: the server stopped, the network broke
+    │   ├── StreamRefused    nothing was done: an unknown model or stream, a full server
+    │   └── StreamFailed     an open stream can't go on: its state is lost, no server took it up
     ├── ProtocolError        a server's answer is not the protocol's; the stream is over
     ├── ChunkRefused         one chunk was not taken; the stream goes on as it was
     ├── StreamMisused        a call that the stream can't serve now: it is over, or has answers due
@@ -57,11 +57,11 @@ class StreamEnded(StatewiseError):
 
 
 class StreamRefused(StreamEnded):
-    """The server did not open the stream."""
+    """The server did not open the stream, or did not do what was asked with its state."""
 
 
 class StreamFailed(StreamEnded):
-    """An open stream was ended by the server or the network; its state is gone."""
+    """An open stream was ended by the server or the network, and could not go on."""
 
 
 class ProtocolError(StatewiseError):

@@ -1,69 +1,87 @@
 """The chunks of a stream and their answers.
 
 Owns the numbers of chunks, the cutting of long ones and the joining of their outputs, whether each
-answer is the one that is due, and what a caller may ask of the stream now. Knows nothing of gRPC or
-of waiting: chunks and replies in, messages and outputs out.
+answer is the one that is due, what a caller may ask of the stream now, and what is sent and dropped
+when a broken call goes on in another. Knows nothing of gRPC or of waiting: chunks and replies in,
+messages and outputs out.
 """
 
 from collections import deque
-from typing import NamedTuple
+from contextlib import suppress
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from statewise_client._generated.statewise.v1.stream_pb2 import (
-    DATA_TYPE_FLOAT32,
-    Chunk,
     ClientMessage,
     Refused,
     Result,
     ServerMessage,
 )
-from statewise_client.arrays import Float32, pack, to_steps, unpack
-from statewise_client.errors import ChunkRefused, ProtocolError, StreamMisused
-from statewise_client.protocol import StreamInfo
-
-# gRPC servers refuse messages above 4 MiB unless they are told otherwise.
-_MAX_PART_BYTES = 1024 * 1024
-_FLOAT32_BYTES = 4
-
-
-class _Part(NamedTuple):
-    """A message that waits for its answer; a long chunk is several."""
-
-    sequence: int
-    steps: int
-    ends_chunk: bool
-    # Whether the chunk was one step without a steps axis.
-    is_single: bool
+from statewise_client.arrays import Float32, to_steps
+from statewise_client.errors import ChunkRefused, ProtocolError, StreamFailed, StreamMisused
+from statewise_client.going_on import warn, went_on
+from statewise_client.opening import Opening
+from statewise_client.parts import Part, joined, max_steps, message_of, outputs_of
+from statewise_client.protocol import Ended, StreamInfo, closing, read_closed
+from statewise_client.replay import REPLAY_BYTES, Replay
 
 
 class Exchange:
     """One stream's chunks, in the order in which they are sent and answered.
 
     Attributes:
+        info: what the server said of the stream; kept up to date where it goes on elsewhere.
         in_flight: chunks that were sent and are not answered yet.
         is_over: whether the stream was closed or has failed.
     """
 
-    def __init__(self, info: StreamInfo) -> None:
-        """Begins after Opened."""
-        self.in_flight = 0
+    def __init__(
+        self, info: StreamInfo, opening: Opening, *, replay_bytes: int = REPLAY_BYTES
+    ) -> None:
+        """Begins after Opened.
+
+        Args:
+            info: what Opened said.
+            opening: what was asked for.
+            replay_bytes: most bytes of chunks that are kept to be sent again.
+        """
+        self.info = info
         self.is_over = False
-        self._info = info
-        step_bytes = len(info.features) * _FLOAT32_BYTES
-        self._max_steps = min(info.max_chunk_steps, max(1, _MAX_PART_BYTES // step_bytes))
-        self._next = 1
+        self._opening = opening
+        self._max_steps = max_steps(info)
+        self._next = info.expected_sequence
         # What the server takes next, as far as its answers tell.
-        self._expected = 1
-        self._waiting: deque[_Part] = deque()
+        self._expected = info.expected_sequence
+        if opening.received is not None:
+            self._expected = min(self._expected, opening.received + 1)
+        # Results of an earlier caller's chunks come unasked.
+        earlier = range(self._expected, self._next)
+        self._waiting = deque(Part(number, None, True, False) for number in earlier)
+        self.in_flight = len(earlier)
         self._answered: list[Float32] = []
         self._refusal: ChunkRefused | None = None
+        self._replay = Replay(replay_bytes)
+        # How many answers come a second time before the next new one.
+        self._echoes = 0
+        self._steps = info.steps
+        self._closing: ClientMessage | None = None
+        warn(info)
+
+    @property
+    def received(self) -> int:
+        """The highest number whose result has arrived."""
+        return self._expected - 1
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether the stream was asked to close."""
+        return self._closing is not None
 
     def check_open(self) -> None:
         """Raises StreamMisused where the stream is over."""
         if self.is_over:
-            raise StreamMisused(f"stream {self._info.stream_id!r} is over; open a new one")
+            raise StreamMisused(f"stream {self.info.stream_id!r} is over; open a new one")
 
     def check_idle(self) -> None:
         """Raises StreamMisused where the stream is over, or the next answer is another chunk's."""
@@ -88,14 +106,15 @@ class Exchange:
             StreamMisused: the stream is over.
         """
         self.check_open()
-        steps = to_steps(values, self._info.features, self._next)
+        steps = to_steps(values, self.info.features, self._next)
         starts = range(0, len(steps), self._max_steps)
         is_single = np.ndim(values) == 1
         messages = []
         for start in starts:
             part = steps[start : start + self._max_steps]
-            self._waiting.append(_Part(self._next, len(part), start == starts[-1], is_single))
-            messages.append(_message(self._next, part))
+            self._waiting.append(Part(self._next, len(part), start == starts[-1], is_single))
+            messages.append(message := message_of(self._next, part, self.received))
+            self._replay.keep(self._next, part.nbytes, message)
             self._next += 1
         self.in_flight += 1
         return messages
@@ -107,7 +126,8 @@ class Exchange:
         well. The refusal is raised when all of that is in, and the next chunk can be sent.
 
         Args:
-            reply: answers the oldest message in flight, of which there has to be one.
+            reply: answers the oldest message in flight, of which there has to be one; or comes a
+                second time.
 
         Returns:
             The outputs of a chunk, (outputs,) or (steps, outputs) as the chunk was; None where
@@ -117,8 +137,11 @@ class Exchange:
             ChunkRefused: the oldest chunk in flight was refused; nothing is in flight any more.
             ProtocolError: it is not the answer that is due; the stream can't go on.
         """
-        part = self._waiting.popleft()
         kind = reply.WhichOneof("message") or "empty"
+        if self._echoes:
+            self._drop(kind, reply.result)
+            return None
+        part = self._waiting.popleft()
         if kind == "result":
             return self._accept(part, reply.result)
         if kind == "refused":
@@ -126,22 +149,113 @@ class Exchange:
             return None
         raise ProtocolError(f"a reply is {kind} where the answer to chunk {part.sequence} was due")
 
-    def _accept(self, part: _Part, result: Result) -> Float32 | None:
+    def close(self, *, return_state: bool) -> ClientMessage:
+        """The message that closes the stream, behind which nothing is sent.
+
+        Raises:
+            StreamMisused: the stream is over.
+        """
+        self.check_open()
+        self._closing = closing(return_state=return_state)
+        return self._closing
+
+    def end(self, reply: ServerMessage) -> Ended | None:
+        """Takes the next reply behind Close; outputs are dropped.
+
+        Returns:
+            How the stream ended; None where answers were due first.
+
+        Raises:
+            ProtocolError: it is not the reply that is due.
+        """
+        if not (self._waiting or self._echoes):
+            return read_closed(reply)
+        with suppress(ChunkRefused):
+            self.receive(reply)
+        return None
+
+    def ended_unseen(self, failed: StreamFailed) -> Ended | None:
+        """How a stream ended whose Close was taken by a call that broke before Closed.
+
+        Args:
+            failed: why it can't be opened again.
+
+        Returns:
+            None where it did not end so, or its state was asked for and is lost.
+        """
+        if self._closing is None or self._closing.close.return_state:
+            return None
+        was_closed = failed.reason == "STREAM_CLOSED"
+        if not was_closed and (failed.reason != "STREAM_NOT_FOUND" or self._waiting):
+            return None
+        return Ended(self._steps + sum(part.steps or 0 for part in self._waiting))
+
+    def reopening(self) -> ClientMessage:
+        """The message that opens the stream again after its call has broken."""
+        lowest = self._replay.lowest(self._next)
+        return self._opening.resuming(self.info, self.received, lowest)
+
+    def reopened(self, info: StreamInfo) -> list[ClientMessage]:
+        """Goes on in another call.
+
+        Args:
+            info: what Opened said this time.
+
+        Returns:
+            What is to be sent again.
+
+        Raises:
+            StreamFailed: the server goes on with another model, or from where nothing is kept.
+            ProtocolError: it expects a chunk that was never sent.
+        """
+        if self._refusal is not None:
+            # What was sent behind a refused chunk would be refused as well.
+            self._waiting.clear()
+            self._withdraw()
+        expected = info.expected_sequence
+        self.info = went_on(self.info, info, self._replay.lowest(self._next), self._next)
+        self._echoes = max(0, self._expected - expected)
+        self._max_steps = max_steps(info)
+        again = self._replay.since(expected)
+        return again if self._closing is None else [*again, self._closing]
+
+    def settle(self) -> None:
+        """Raises the refusal that was held back for answers which will not come any more.
+
+        Raises:
+            ChunkRefused: as from `receive`.
+        """
+        if self._refusal is not None and not self._waiting and self._closing is None:
+            self._raise_refusal(self._refusal)
+
+    def _drop(self, kind: str, result: Result) -> None:
+        due = self._expected - self._echoes
+        if kind != "result" or result.sequence != due:
+            raise ProtocolError(
+                f"a reply is {kind} with sequence {result.sequence} where the result of chunk "
+                f"{due} was due again"
+            )
+        self._echoes -= 1
+        self._replay.forget(min(result.durable_sequence, self.received))
+
+    def _accept(self, part: Part, result: Result) -> Float32 | None:
         if not result.sequence == part.sequence == self._expected:
             raise ProtocolError(
                 f"a result has sequence {result.sequence}; {part.sequence} was sent and "
                 f"{self._expected} was due"
             )
-        self._answered.append(self._outputs(part, result))
+        self._answered.append(outputs_of(part, result, len(self.info.outputs)))
         self._expected += 1
+        self._steps += result.steps
+        self._replay.forget(min(result.durable_sequence, self.received))
         if not part.ends_chunk:
             return None
-        outputs = _joined(self._answered)
+        outputs = joined(self._answered)
         self._answered.clear()
         self.in_flight -= 1
         return outputs[0] if part.is_single else outputs
 
-    def _refuse(self, part: _Part, refused: Refused) -> None:
+    def _refuse(self, part: Part, refused: Refused) -> None:
         if (refused.sequence, refused.expected_sequence) != (part.sequence, self._expected):
             raise ProtocolError(
                 f"a refusal has sequence {refused.sequence} and expects "
@@ -149,7 +263,7 @@ class Exchange:
                 "due"
             )
         if self._refusal is None:
-            outputs = _joined(self._answered) if self._answered else None
+            outputs = joined(self._answered) if self._answered else None
             self._refusal = ChunkRefused(
                 refused.sequence, refused.reason, refused.message, refused.metadata, outputs
             )
@@ -159,38 +273,11 @@ class Exchange:
     def _raise_refusal(self, refusal: ChunkRefused) -> None:
         self._answered.clear()
         self._refusal = None
-        self._next = self._expected
+        self._withdraw()
         self.in_flight = 0
         raise refusal
 
-    def _outputs(self, part: _Part, result: Result) -> Float32:
-        width = len(self._info.outputs)
-        if (result.dtype, result.steps, result.outputs) != (DATA_TYPE_FLOAT32, part.steps, width):
-            raise ProtocolError(
-                f"result {result.sequence} has dtype {result.dtype}, {result.steps} steps and "
-                f"{result.outputs} outputs; float32, {part.steps} and {width} were due"
-            )
-        needed = part.steps * width * _FLOAT32_BYTES
-        if len(result.data) != needed:
-            raise ProtocolError(
-                f"result {result.sequence} has {len(result.data)} bytes; {part.steps} steps of "
-                f"{width} float32 outputs are {needed}"
-            )
-        return unpack(result.data, width)
-
-
-def _message(sequence: int, steps: Float32) -> ClientMessage:
-    count, features = steps.shape
-    return ClientMessage(
-        chunk=Chunk(
-            sequence=sequence,
-            dtype=DATA_TYPE_FLOAT32,
-            steps=count,
-            features=features,
-            data=pack(steps),
-        )
-    )
-
-
-def _joined(parts: list[Float32]) -> Float32:
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+    def _withdraw(self) -> None:
+        """The numbers from the refused chunk's on will be other chunks'."""
+        self._next = self._expected
+        self._replay.withdraw(self._next)

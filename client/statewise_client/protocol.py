@@ -1,7 +1,8 @@
-"""How a stream begins and ends on the wire.
+"""How a stream is opened and ends on the wire.
 
-Owns the messages Open, Opened, Close and Closed, and what a stream is told when it opens. What
-comes between is `exchange`'s. Knows nothing of gRPC: messages in, messages out.
+Owns the messages Opened, Close and Closed, and what a stream is told when it opens; what is asked
+for is `opening`'s, and what comes between `exchange`'s. Knows nothing of gRPC: messages in,
+messages out.
 """
 
 from dataclasses import dataclass
@@ -9,10 +10,9 @@ from dataclasses import dataclass
 from statewise_client._generated.statewise.v1.stream_pb2 import (
     ClientMessage,
     Close,
-    Open,
     ServerMessage,
 )
-from statewise_client.errors import InputError, ProtocolError
+from statewise_client.errors import ProtocolError
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class StreamInfo:
     """What the server said of an open stream.
 
     Attributes:
-        stream_id: unique among the server's live streams.
+        stream_id: unique among the server's streams.
         model, version: what answers.
         content_digest: "sha256:..." of the model file: which weights answer.
         numeric_fingerprint: servers with equal fingerprints give equal bits.
@@ -29,6 +29,12 @@ class StreamInfo:
         outputs_are_classes: whether they are probabilities of classes that exclude each other.
         steps_per_second: 0 where steps are not tied to time.
         max_chunk_steps: most steps of one message; longer chunks are sent in parts.
+        expected_sequence: number of the first chunk: 1, or the next one of a stream that goes on.
+        steps: that its state had taken when it opened.
+        resumed: whether it goes on with an earlier call's state.
+        fingerprint_changed: whether, at any time, it went on on another kind of processor: within
+            tolerance, not to the same bits.
+        durable: whether its state is stored where it outlives the server's process.
     """
 
     stream_id: str
@@ -41,25 +47,29 @@ class StreamInfo:
     outputs_are_classes: bool
     steps_per_second: float
     max_chunk_steps: int
+    expected_sequence: int = 1
+    steps: int = 0
+    resumed: bool = False
+    fingerprint_changed: bool = False
+    durable: bool = False
 
 
-def opening(model: str, version: str, stream_id: str) -> ClientMessage:
-    """The message that opens a stream.
+@dataclass(frozen=True)
+class Ended:
+    """How a stream ended.
 
-    Raises:
-        InputError: a name is not text that UTF-8 can carry.
+    Attributes:
+        steps: that it took in its life.
+        state: its last state, where it was asked for.
     """
-    for field, text in (("model", model), ("version", version), ("stream_id", stream_id)):
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            raise InputError(f"{field} is {text!r}, which is not valid text; correct it") from None
-    return ClientMessage(open=Open(model=model, version=version, stream_id=stream_id))
+
+    steps: int
+    state: bytes = b""
 
 
-def closing() -> ClientMessage:
+def closing(*, return_state: bool = False) -> ClientMessage:
     """The message that closes a stream."""
-    return ClientMessage(close=Close())
+    return ClientMessage(close=Close(return_state=return_state))
 
 
 def read_opened(reply: ServerMessage) -> StreamInfo:
@@ -86,17 +96,22 @@ def read_opened(reply: ServerMessage) -> StreamInfo:
         outputs_are_classes=opened.outputs_are_classes,
         steps_per_second=opened.steps_per_second,
         max_chunk_steps=opened.max_chunk_steps,
+        expected_sequence=opened.expected_sequence or 1,
+        steps=opened.steps,
+        resumed=opened.resumed,
+        fingerprint_changed=opened.fingerprint_changed,
+        durable=opened.durable,
     )
 
 
-def read_closed(reply: ServerMessage) -> int:
-    """The steps that the stream took in its life.
+def read_closed(reply: ServerMessage) -> Ended:
+    """How the stream ended.
 
     Raises:
         ProtocolError: the reply is no Closed.
     """
     _expect(reply, "closed")
-    return reply.closed.steps
+    return Ended(reply.closed.steps, reply.closed.state)
 
 
 def _expect(reply: ServerMessage, wanted: str) -> None:

@@ -52,6 +52,19 @@ def failure(stream_id: str, error: grpc.RpcError) -> StreamFailed:
     )
 
 
+def answer(target: str, error: grpc.RpcError, seconds: float) -> StatewiseError:
+    """What a question that was not answered means.
+
+    Args:
+        target: where the server should be.
+        error: how the call ended.
+        seconds: within which it had to be answered.
+    """
+    if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return unanswered(target, seconds)
+    return refusal(target, error)
+
+
 def unanswered(target: str, seconds: float) -> ConnectionFailed:
     """What an open that was given up after `seconds` means."""
     return ConnectionFailed(

@@ -33,7 +33,8 @@ def connect(request) -> Callable[..., object]:
 @pytest.fixture(autouse=True)
 def environment(monkeypatch):
     """Nothing from outside helps the command, and what it sets is taken back."""
-    for name in ("GRPC_VERBOSITY", "PYTHONUNBUFFERED"):
+    own = [f"STATEWISE_{name}" for name in ("TOKEN_FILE", "CA", "CERT", "KEY")]
+    for name in ("GRPC_VERBOSITY", "PYTHONUNBUFFERED", *own):
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
 

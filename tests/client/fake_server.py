@@ -1,8 +1,8 @@
 """A real gRPC server on a loopback port, with a small model and a choice of misbehaviour.
 
-The model's state is the running sum of its steps, in float32, so that every step counts and their
-order can be told from the outputs. The server reads and writes strictly in turn, as a careful one
-does: a client that writes without reading would bring both to a stop.
+It keeps streams whose calls broke off, as the contract says, in `FakeServer.kept`, which several
+servers may share. The server reads and writes strictly in turn,
+as a careful one does: a client that writes without reading would bring both to a stop.
 """
 
 import queue
@@ -11,38 +11,20 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import grpc
-import numpy as np
+from fake_model import FEATURES, OUTPUTS, Kept, Refusal, answer, blob, open_kept
+from fake_refusals import abort
+from fake_states import FakeStates
 
-from protos.statewise.v1 import status_pb2
 from protos.statewise.v1 import stream_pb2 as wire
+from protos.statewise.v1.state_pb2_grpc import (
+    add_StateServiceServicer_to_server,
+)
 from protos.statewise.v1.stream_pb2_grpc import (
     StreamServiceServicer,
     add_StreamServiceServicer_to_server,
 )
 
-FEATURES = ("ax", "ay", "az")
-OUTPUTS = ("low", "high")
-# A value that the client lets pass and this server does not.
-FORBIDDEN = 1e6
 MAX_STREAMS = 64
-
-
-def distinct(steps: int, seed: int) -> np.ndarray:
-    """Random steps, (steps, features), different in every stream."""
-    return np.random.default_rng(seed).standard_normal((steps, len(FEATURES))).astype(np.float32)
-
-
-def answers(steps: np.ndarray) -> np.ndarray:
-    """What the model says to a whole stream, (steps, outputs)."""
-    return compute(np.zeros(len(FEATURES), np.float32), steps)[1]
-
-
-def compute(state: np.ndarray, steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    outputs = np.empty((len(steps), len(OUTPUTS)), np.float32)
-    for row, step in zip(outputs, steps, strict=True):
-        state = state + step
-        row[:] = state.min(), state.max()
-    return state, outputs
 
 
 @dataclass
@@ -55,6 +37,10 @@ class Behaviour:
     twist: Callable[[wire.ServerMessage], wire.ServerMessage | None] = lambda reply: reply
     # Called before Opened and before each answer; it may end the call.
     interfere: Callable[[grpc.ServicerContext, int], None] = lambda context, sequence: None
+    # Whether the state behind a chunk is stored where a kill does not reach it.
+    stores: Callable[[int], bool] = lambda sequence: True
+    fingerprint: str = "sha256:bits"
+    digest: str = "sha256:weights"
 
 
 @dataclass
@@ -65,17 +51,27 @@ class FakeServer(StreamServiceServicer):
         target: host:port.
         sizes: steps of every chunk that came in.
         endings: "closed" or "cut" for each call, once it has ended.
+        kept: the streams by id.
+        openings: every Open that came in.
+        metadata: of every call.
     """
 
     behaviour: Behaviour
     target: str = ""
     sizes: list[int] = field(default_factory=list)
     endings: "queue.Queue[str]" = field(default_factory=queue.Queue)
+    kept: dict[str, Kept] = field(default_factory=dict)
+    openings: list[wire.Open] = field(default_factory=list)
+    metadata: list[dict[str, str]] = field(default_factory=list)
 
     def start(self, credentials: grpc.ServerCredentials | None = None) -> None:
-        self._server = grpc.server(ThreadPoolExecutor(MAX_STREAMS))
+        self._server = grpc.server(
+            ThreadPoolExecutor(MAX_STREAMS), options=(("grpc.so_reuseport", 0),)
+        )
         add_StreamServiceServicer_to_server(self, self._server)
-        address = "127.0.0.1:0"
+        add_StateServiceServicer_to_server(FakeStates(self), self._server)
+        # The same place again, where it was started before.
+        address = self.target or "127.0.0.1:0"
         port = (
             self._server.add_insecure_port(address)
             if credentials is None
@@ -87,93 +83,81 @@ class FakeServer(StreamServiceServicer):
     def stop(self) -> None:
         self._server.stop(None).wait()
 
+    def kill(self) -> None:
+        """Stops, and leaves of each stream what was stored."""
+        self.stop()
+        for stream_id, kept in list(self.kept.items()):
+            if not kept.closed:
+                left = kept.lose()
+                self.kept.pop(stream_id)
+                if left is not None:
+                    self.kept[stream_id] = left
+
     def Stream(self, requests, context):  # noqa: N802 - the contract names it
         ending = "cut"
+        self.metadata.append(dict(context.invocation_metadata()))
         try:
             for reply in self._converse(requests, context):
                 twisted = self.behaviour.twist(reply)
                 if twisted is None:
                     return
                 yield twisted
-            ending = "closed"
+                if reply.HasField("closed"):
+                    ending = "closed"
         finally:
             self.endings.put(ending)
 
     def _converse(self, requests, context) -> Iterator[wire.ServerMessage]:
         opening = next(requests).open
+        self.openings.append(opening)
         self.behaviour.interfere(context, 0)
-        yield self._opened(opening)
-        state, expected, taken = np.zeros(len(FEATURES), np.float32), 1, 0
+        opening.stream_id = opening.stream_id or "made-up"
+        try:
+            kept, resumed = open_kept(self.kept, opening)
+        except Refusal as refusal:
+            code, reason = refusal.args
+            abort(context, code, reason)
+        kept.calls += 1
+        call = kept.calls
+        yield self._opened(opening, kept, resumed)
+        if resumed and opening.resume.HasField("received"):
+            yield from [
+                kept.results[one] for one in range(opening.resume.received + 1, kept.sequence + 1)
+            ]
+        returns = False
         for request in requests:
             if request.WhichOneof("message") == "close":
+                returns = request.close.return_state
                 break
-            chunk = request.chunk
-            self.sizes.append(chunk.steps)
-            self.behaviour.interfere(context, chunk.sequence)
-            steps = np.frombuffer(chunk.data, "<f4").reshape(chunk.steps, chunk.features)
-            if chunk.sequence != expected:
-                yield refused(chunk, "SEQUENCE_GAP", expected)
-            elif (steps == FORBIDDEN).any():
-                yield refused(chunk, "FORBIDDEN", expected)
-            else:
-                state, outputs = compute(state, steps)
-                yield result(chunk, outputs)
-                expected, taken = expected + 1, taken + chunk.steps
-        yield wire.ServerMessage(closed=wire.Closed(steps=taken))
+            self.sizes.append(request.chunk.steps)
+            self.behaviour.interfere(context, request.chunk.sequence)
+            if kept.calls != call:
+                abort(context, grpc.StatusCode.FAILED_PRECONDITION, "TAKEN_OVER")
+            yield answer(kept, request.chunk, self.behaviour.stores)
+        else:
+            # Cut off, or half-closed: gRPC's own iterator does not tell which.
+            return
+        kept.closed = True
+        closed = wire.Closed(steps=kept.steps, state=blob(kept) if returns else b"")
+        self.behaviour.interfere(context, -1)
+        yield wire.ServerMessage(closed=closed)
 
-    def _opened(self, opening: wire.Open) -> wire.ServerMessage:
+    def _opened(self, opening: wire.Open, kept: Kept, resumed: bool) -> wire.ServerMessage:
         return wire.ServerMessage(
             opened=wire.Opened(
-                stream_id=opening.stream_id or "made-up",
+                stream_id=opening.stream_id,
                 model=opening.model,
                 version=opening.version or "3",
-                content_digest="sha256:weights",
-                numeric_fingerprint="sha256:bits",
+                content_digest=self.behaviour.digest,
+                numeric_fingerprint=self.behaviour.fingerprint,
                 features=FEATURES,
                 outputs=OUTPUTS,
                 outputs_are_classes=self.behaviour.outputs_are_classes,
                 steps_per_second=self.behaviour.steps_per_second,
                 max_chunk_steps=self.behaviour.max_chunk_steps,
+                expected_sequence=kept.sequence + 1,
+                steps=kept.steps,
+                resumed=resumed,
+                durable=True,
             )
         )
-
-
-def result(chunk: wire.Chunk, outputs: np.ndarray) -> wire.ServerMessage:
-    steps, width = outputs.shape
-    return wire.ServerMessage(
-        result=wire.Result(
-            sequence=chunk.sequence,
-            dtype=wire.DATA_TYPE_FLOAT32,
-            steps=steps,
-            outputs=width,
-            data=outputs.tobytes(),
-        )
-    )
-
-
-def refused(chunk: wire.Chunk, reason: str, expected: int) -> wire.ServerMessage:
-    return wire.ServerMessage(
-        refused=wire.Refused(
-            sequence=chunk.sequence,
-            reason=reason,
-            message=f"sequence is {chunk.sequence}: {reason}",
-            metadata={"sequence": str(chunk.sequence)},
-            expected_sequence=expected,
-        )
-    )
-
-
-def abort(
-    context: grpc.ServicerContext, code: grpc.StatusCode, reason: str, retry_seconds: int = 0
-) -> None:
-    """Ends the call with the details that a Statewise server gives."""
-    info = status_pb2.ErrorInfo(reason=reason, domain="statewise.v1", metadata={"model": "sum"})
-    status = status_pb2.Status(code=code.value[0], message="not today; try the other server")
-    prefix = "type.googleapis.com/google.rpc."
-    status.details.add(type_url=f"{prefix}ErrorInfo", value=info.SerializeToString())
-    if retry_seconds:
-        retry = status_pb2.RetryInfo(retry_delay={"seconds": retry_seconds, "nanos": 500_000_000})
-        status.details.add(type_url=f"{prefix}RetryInfo", value=retry.SerializeToString())
-    trailer = ("grpc-status-details-bin", status.SerializeToString())
-    context.set_trailing_metadata((trailer,))
-    context.abort(code, status.message)

@@ -12,7 +12,7 @@ _END = object()
 class Threaded:
     """`blocking.Client` with the face of `aio.Client`; it waits in threads."""
 
-    def __init__(self, target: str, **settings) -> None:
+    def __init__(self, target, **settings) -> None:
         self._client = blocking.Client(target, **settings)
 
     async def __aenter__(self) -> "Threaded":
@@ -34,22 +34,23 @@ class Threaded:
         else:
             await asyncio.to_thread(block.__exit__, None, None, None)
 
+    async def list_streams(self, **settings):
+        for summary in await asyncio.to_thread(list, self._client.list_streams(**settings)):
+            yield summary
+
+    def __getattr__(self, name: str):
+        ask = getattr(self._client, name)
+        return lambda *given, **named: asyncio.to_thread(ask, *given, **named)
+
 
 class ThreadedStream:
     """`blocking.Stream` with the face of `aio.Stream`."""
 
     def __init__(self, stream: blocking.Stream) -> None:
         self._stream = stream
-        self.info = stream.info
-        self.send = stream.send
 
-    @property
-    def is_over(self) -> bool:
-        return self._stream.is_over
-
-    @property
-    def in_flight(self) -> int:
-        return self._stream.in_flight
+    def __getattr__(self, name: str):
+        return getattr(self._stream, name)
 
     async def push(self, steps):
         return await asyncio.to_thread(self._stream.push, steps)
@@ -57,8 +58,8 @@ class ThreadedStream:
     async def receive(self):
         return await asyncio.to_thread(self._stream.receive)
 
-    async def close(self) -> int:
-        return await asyncio.to_thread(self._stream.close)
+    async def close(self, **wishes) -> int:
+        return await asyncio.to_thread(self._stream.close, **wishes)
 
     async def run(self, chunks, **settings):
         outputs = self._stream.run(chunks, **settings)

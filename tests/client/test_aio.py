@@ -5,7 +5,7 @@ import threading
 
 import numpy as np
 import pytest
-from fake_server import answers, distinct
+from fake_model import answers, distinct
 from statewise_client.aio import Client
 from statewise_client.errors import StreamMisused
 

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from fake_server import FEATURES, FORBIDDEN, answers, distinct
+from fake_model import FEATURES, FORBIDDEN, answers, distinct
 from statewise_client.__main__ import main
 
 STEPS = distinct(7, seed=1)
@@ -246,6 +246,7 @@ def test_a_reader_that_has_seen_enough_is_no_error(serve):
 def test_a_server_that_dies_is_told_in_a_line(serve):
     server = serve()
     command = ("stream", "--target", server.target, "--model", "sum", "--input", "-")
+    command += ("--resume-timeout", "0")
     with start(*command) as process:
         process.stdin.write("ax,ay,az\n1,2,3\n")
         process.stdin.flush()
@@ -256,4 +257,4 @@ def test_a_server_that_dies_is_told_in_a_line(serve):
         assert process.wait() == 1
         (error,) = process.stderr.read().splitlines()
         assert error.startswith("error: ")
-        assert "stream 'made-up' was ended" in error
+        assert "' was ended" in error

@@ -4,12 +4,12 @@ from collections import deque
 
 import numpy as np
 import pytest
-from fake_server import FEATURES, OUTPUTS, answers, compute, distinct, refused, result
+from fake_model import FEATURES, OUTPUTS, answers, compute, distinct, refused, result
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from statewise_client import protocol
 from statewise_client.errors import ChunkRefused, InputError
 from statewise_client.exchange import Exchange
+from statewise_client.opening import Opening
 from statewise_client.protocol import StreamInfo
 
 
@@ -44,7 +44,7 @@ class Server:
 )
 def test_any_cutting_gives_the_same_outputs(cuts, max_chunk_steps, seed):
     steps = distinct(40, seed)
-    exchange, server = Exchange(info(max_chunk_steps)), Server(bad=set())
+    exchange, server = Exchange(info(max_chunk_steps), Opening("sum")), Server(bad=set())
     outputs, sent = [], 0
 
     for chunk in np.split(steps, sorted(cuts)):
@@ -69,7 +69,7 @@ def test_a_caller_that_sends_again_what_was_not_taken_loses_nothing(
     bad, in_flight, max_chunk_steps, seed
 ):
     steps = distinct(30, seed)
-    exchange, server = Exchange(info(max_chunk_steps)), Server(bad)
+    exchange, server = Exchange(info(max_chunk_steps), Opening("sum")), Server(bad)
     outputs, network, position = [np.empty((0, 2), np.float32)], deque(), 0
 
     while sum(map(len, outputs)) < len(steps):
@@ -90,4 +90,4 @@ def test_a_caller_that_sends_again_what_was_not_taken_loses_nothing(
 
 def test_a_name_that_is_no_text_is_named() -> None:
     with pytest.raises(InputError, match=r"stream_id is .*not valid text"):
-        protocol.opening("activity", "", "\udcff")
+        Opening("activity", "", "\udcff")

@@ -11,8 +11,13 @@ from statewise_client.__main__ import main
 
 README = (Path(__file__).parents[2] / "client/README.md").read_text()
 PROGRAMS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-COMMANDS = re.findall(r"(?<=statewise )(?:stream|health) [^#\n]*", README)
-PRINTED = ["('ax', 'ay', 'az') ('low', 'high')\n51 steps taken\n", "", "NON_FINITE_INPUT\n"]
+COMMANDS = re.findall(r"(?<=statewise )(?:stream|health|state) [^#\n]*", README)
+PRINTED = [
+    "('ax', 'ay', 'az') ('low', 'high')\n51 steps taken\n",
+    "",
+    "goes on with chunk 2\n2 steps remembered\n[]\n",
+    "NON_FINITE_INPUT\n",
+]
 
 
 @pytest.mark.parametrize(("program", "printed"), list(zip(PROGRAMS, PRINTED, strict=True)))
@@ -33,5 +38,9 @@ def test_a_command_is_understood(command, monkeypatch, capsys, tmp_path):
     monkeypatch.setenv("GRPC_VERBOSITY", "NONE")
 
     # Where there is neither file nor server, what it complains of is that, and not its options.
-    assert main(shlex.split(command.replace("localhost:8500", "127.0.0.1:1"))) in (1, 2)
-    assert re.match("error: .*(no such file|no server|tell its health)", capsys.readouterr().err)
+    command = command.replace("localhost:8500", "127.0.0.1:1")
+    if "--target" not in command:
+        command += " --target 127.0.0.1:1"
+    assert main(shlex.split(command)) in (1, 2)
+    complaint = capsys.readouterr().err
+    assert re.match("error: .*(no such file|no server|tell its health)", complaint, re.IGNORECASE)

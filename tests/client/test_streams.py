@@ -5,7 +5,7 @@ import asyncio
 import grpc
 import numpy as np
 import pytest
-from fake_server import FEATURES, FORBIDDEN, OUTPUTS, answers, distinct
+from fake_model import FEATURES, FORBIDDEN, OUTPUTS, answers, distinct
 from statewise_client.errors import ChunkRefused, ConnectionFailed, InputError, StreamMisused
 from statewise_client.protocol import StreamInfo
 
@@ -25,6 +25,7 @@ async def test_a_stream_tells_what_answers(serve, connect):
             outputs_are_classes=True,
             steps_per_second=12.5,
             max_chunk_steps=7,
+            durable=True,
         )
 
 
@@ -270,9 +271,9 @@ async def test_a_closed_stream_takes_nothing_more(serve, connect):
         assert await stream.close() == 4
         assert await stream.close() == 4
         assert stream.is_over
-        with pytest.raises(StreamMisused, match="stream 'made-up' is over"):
+        with pytest.raises(StreamMisused, match=r"stream '[0-9a-f]{16}' is over"):
             await stream.push([1, 2, 3])
-        with pytest.raises(StreamMisused, match="stream 'made-up' is over"):
+        with pytest.raises(StreamMisused, match=r"stream '[0-9a-f]{16}' is over"):
             stream.send([1, 2, 3])
 
     assert server.endings.get(timeout=10) == "closed"

@@ -56,7 +56,7 @@ async def test_refusals_arrive_with_their_reasons(connect):
 
 async def test_a_server_that_stops_tells_its_open_streams(connect):
     streams = fake_streams(fake_model())
-    async with serving(streams) as (target, servicer), connect(target) as client:
+    async with serving(streams) as (target, servicer), connect(target, resume_timeout=0) as client:
         with pytest.raises(StreamFailed) as failure:
             async with client.open("fake") as stream:
                 await stream.push([1, 2, 3])

@@ -10,6 +10,7 @@ import math
 import grpc
 
 from statewise_client.channel import OPTIONS, check_target
+from statewise_client.command import connection
 from statewise_client.errors import ConnectionFailed, InputError
 
 _METHOD = "/grpc.health.v1.Health/Check"
@@ -37,7 +38,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(run=run)
-    parser.add_argument("--target", default="localhost:8500", metavar="HOST:PORT")
+    connection.add_to(parser)
     parser.add_argument("--timeout", type=float, default=3.0, metavar="S", help="seconds (3)")
 
 
@@ -50,15 +51,22 @@ def run(options: argparse.Namespace) -> int:
     """
     if not 0 < options.timeout < math.inf:
         raise InputError(f"--timeout is {options.timeout}; give a number of seconds above 0")
-    with grpc.insecure_channel(check_target(options.target), OPTIONS) as channel:
+    (target,) = connection.targets(options)[:1]
+    with _channel(check_target(target), connection.credentials(options)) as channel:
         check: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(_METHOD)
         try:
             reply = check(b"", timeout=options.timeout)
         except grpc.RpcError as error:
             raise ConnectionFailed(
-                f"{options.target} does not tell its health: {error.code().name}; start a server "
-                "there, or correct --target"
+                f"{target} does not tell its health: {error.code().name}; start a server there, or "
+                "correct --target"
             ) from None
     answer = _ANSWERS.get(reply, "UNKNOWN")
     print(answer)
     return 0 if answer == "SERVING" else 1
+
+
+def _channel(target: str, credentials: grpc.ChannelCredentials | None) -> grpc.Channel:
+    if credentials is None:
+        return grpc.insecure_channel(target, OPTIONS)
+    return grpc.secure_channel(target, credentials, OPTIONS)

@@ -1,0 +1,168 @@
+"""Calls of grpc without an event loop: a stream's, and the questions that have one answer.
+
+Owns the waiting and the queue by which messages go out: gRPC's own thread sends, so that a full
+network never keeps a stream from reading. `aio_call` is the same with an event loop.
+"""
+
+from collections.abc import Callable
+from queue import SimpleQueue
+from threading import Event, Timer
+from typing import Any, TypeAlias, TypeVar
+
+import grpc
+
+from statewise_client import status
+from statewise_client._generated.statewise.v1.stream_pb2 import ClientMessage, ServerMessage
+from statewise_client._generated.statewise.v1.stream_pb2_grpc import StreamServiceStub
+from statewise_client.channel import OPTIONS, Channels
+from statewise_client.errors import ConnectionFailed, ProtocolError, StatewiseError
+from statewise_client.opening import Opening
+from statewise_client.protocol import StreamInfo, read_opened
+from statewise_client.reconnect import mends
+from statewise_client.settings import Settings
+
+_T = TypeVar("_T")
+# Quoted, since gRPC\'s classes take their types in stubs alone.
+_Question: TypeAlias = "Callable[[grpc.Channel], grpc.UnaryUnaryMultiCallable[Any, _T]]"
+
+
+class Line:
+    """Calls to any of a client's servers."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Begins without a connection."""
+        self.settings = settings
+        self._channels = Channels(self._channel)
+
+    def first(self, opening: Opening) -> tuple["Call", StreamInfo]:
+        """Opens a stream on the first server that takes it.
+
+        Raises:
+            ConnectionFailed, StreamRefused, ProtocolError: none did; the last one's answer.
+        """
+        named, again = opening.named, False
+        *others, last = self.settings.targets
+        for target in others:
+            try:
+                return self.open(target, named.message(again=again))
+            except StatewiseError as error:
+                if not mends(error):
+                    raise
+            # It may have been opened unseen, if only under an id that nobody else has.
+            again = not opening.stream_id
+        return self.open(last, named.message(again=again))
+
+    def open(self, target: str, message: ClientMessage) -> tuple["Call", StreamInfo]:
+        """Opens a stream.
+
+        Raises:
+            ConnectionFailed, StreamRefused, ProtocolError: it was not opened.
+            StreamMisused: the client is closed.
+        """
+        channel, seconds = self._channels.to(target), self.settings.open_timeout
+        call = Call(target, channel, self.settings)
+        late = Event()
+
+        def give_up() -> None:
+            late.set()
+            call.cut()
+
+        # A deadline of gRPC's would be the whole stream's.
+        timer = Timer(seconds, give_up)
+        timer.start()
+        try:
+            call.put(message)
+            return call, read_opened(call.read())
+        except grpc.RpcError as error:
+            refusal: StatewiseError = status.refusal(target, error)
+            if late.is_set():
+                refusal = status.unanswered(target, seconds)
+            self._channels.note(channel, refusal)
+            raise refusal from None
+        except BaseException:
+            call.cut()
+            raise
+        finally:
+            timer.cancel()
+
+    def ask(self, question: "_Question[_T]", request: Any) -> _T:
+        """Asks the first server that answers.
+
+        Raises:
+            ConnectionFailed: none answers.
+            StreamRefused: one refuses.
+        """
+        *others, last = self.settings.targets
+        for target in others:
+            try:
+                return self._ask(target, question, request)
+            except ConnectionFailed:
+                continue
+        return self._ask(last, question, request)
+
+    def left(self, call: "Call", error: StatewiseError) -> None:
+        """Takes note of why a call broke."""
+        self._channels.note(call.channel, error)
+
+    def close(self) -> None:
+        """Ends every connection."""
+        for channel in self._channels.close():
+            channel.close()
+
+    def _ask(self, target: str, question: "_Question[_T]", request: Any) -> _T:
+        settings = self.settings
+        method = question(self._channels.to(target))
+        try:
+            return method(request, timeout=settings.open_timeout, metadata=settings.metadata)
+        except grpc.RpcError as error:
+            raise status.answer(target, error, settings.open_timeout) from None
+
+    def _channel(self, target: str) -> grpc.Channel:
+        if self.settings.credentials is None:
+            return grpc.insecure_channel(target, OPTIONS)
+        return grpc.secure_channel(target, self.settings.credentials, OPTIONS)
+
+
+class Call:
+    """A call of StreamService.Stream, from its start to its end.
+
+    Attributes:
+        target: the server that is called.
+        channel: the way to it.
+    """
+
+    def __init__(self, target: str, channel: grpc.Channel, settings: Settings) -> None:
+        """Starts the call."""
+        self.target = target
+        self.channel = channel
+        self._outbox: SimpleQueue[ClientMessage | None] = SimpleQueue()
+        # An iterator of ServerMessage that can be cancelled; gRPC's types have no name for it.
+        self._call: Any = StreamServiceStub(channel).Stream(
+            iter(self._outbox.get, None), metadata=settings.metadata
+        )
+
+    def put(self, message: ClientMessage) -> None:
+        """Sends a message as soon as the network takes it."""
+        self._outbox.put(message)
+
+    def half_close(self) -> None:
+        """Tells the server, behind what was put, that no more will come."""
+        self._outbox.put(None)
+
+    def cut(self) -> None:
+        """Ends the call now, if it has not ended; the server keeps the stream."""
+        # In this order: a half-closed call would be a stream that was closed.
+        self._call.cancel()
+        self.half_close()
+
+    def read(self) -> ServerMessage:
+        """Waits for the next message.
+
+        Raises:
+            grpc.RpcError: the call ended with a status that is not OK.
+            ProtocolError: it ended with OK.
+        """
+        answer: ServerMessage | None = next(self._call, None)
+        if answer is None:
+            raise ProtocolError("the server ended the call where an answer was due")
+        return answer
