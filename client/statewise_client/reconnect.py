@@ -22,6 +22,8 @@ _DOUBLINGS = 16
 # Who goes on with a stream elsewhere is not to be disturbed.
 _TAKEN_OVER = "TAKEN_OVER"
 _LOST = ("UNAVAILABLE", "CANCELLED")
+# What a proxy says that has lost its server, and grpc.aio where a write meets the end of the call.
+_BROKEN = ("RST_STREAM", "Internal error from Core")
 
 
 def mends(error: StatewiseError) -> bool:
@@ -32,9 +34,9 @@ def mends(error: StatewiseError) -> bool:
         return False
     if error.code == "RESOURCE_EXHAUSTED":
         return error.retry_after is not None
-    # Proxies that lose their server say so.
-    broken = error.code == "INTERNAL" and not error.reason and "RST_STREAM" in error.message
-    return broken or error.code in _LOST
+    if error.code == "INTERNAL" and not error.reason:
+        return any(words in error.message for words in _BROKEN)
+    return error.code in _LOST
 
 
 class Recovery:

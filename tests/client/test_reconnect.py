@@ -93,6 +93,8 @@ def test_time_that_is_asked_for_beyond_the_end_is_not_waited_for() -> None:
         (BROKEN, True),
         (StreamFailed("CANCELLED", "the server's"), True),
         (StreamFailed("INTERNAL", "Received RST_STREAM with error code 2"), True),
+        (StreamFailed("INTERNAL", "stream 'a' was ended: Internal error from Core"), True),
+        (StreamFailed("INTERNAL", "Internal error from Core", reason="MODEL_FAILED"), False),
         (StreamRefused("RESOURCE_EXHAUSTED", "full", retry_after=1.0), True),
         (StreamFailed("RESOURCE_EXHAUSTED", "message too large"), False),
         (StreamFailed("INTERNAL", "a fault of the server"), False),
