@@ -9,14 +9,15 @@ from service.errors import SettingsError
 from service.stores.memory import MemoryStore
 from service.stores.store import Store
 
-_KINDS = "memory:, sqlite:PATH"
+_KINDS = "memory:, sqlite:PATH, redis://HOST:PORT/DB"
 
 
 def open_store(url: str, max_bytes: int) -> Store:
     """The store that a URL names.
 
     Args:
-        url: memory:, or sqlite:PATH (sqlite:///PATH too, where it starts at the root).
+        url: memory:, sqlite:PATH (sqlite:///PATH too, where it starts at the root), or
+            redis://HOST:PORT/DB (rediss: with TLS, unix:///PATH for a socket).
         max_bytes: most bytes of states that it keeps.
 
     Raises:
@@ -27,7 +28,12 @@ def open_store(url: str, max_bytes: int) -> Store:
         return MemoryStore(max_bytes)
     if kind == "sqlite" and colon:
         return _sqlite(rest, max_bytes)
-    raise SettingsError(f"state_store is {url!r}; take one of {_KINDS}")
+    if kind in ("redis", "rediss", "unix") and rest.startswith("//"):
+        from service.stores.redis import RedisStore
+
+        return RedisStore(url, max_bytes)
+    # Not the whole URL, which may have a password in it.
+    raise SettingsError(f"state_store begins with {kind!r}; take one of {_KINDS}")
 
 
 def _sqlite(rest: str, max_bytes: int) -> Store:

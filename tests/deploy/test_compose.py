@@ -42,7 +42,9 @@ def test_every_container_can_do_little(name: str) -> None:
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_every_port_is_published_on_loopback(name: str) -> None:
-    assert [port for port in SERVICES[name]["ports"] if not port.startswith("127.0.0.1:")] == []
+    ports = SERVICES[name].get("ports", [])
+
+    assert [port for port in ports if not port.startswith("127.0.0.1:")] == []
 
 
 def test_one_server_starts_by_default() -> None:
@@ -87,6 +89,20 @@ def test_the_gpu_server_asks_for_a_gpu() -> None:
 
     assert device["capabilities"] == ["gpu"]
     assert SERVICES["statewise-cuda"]["build"]["args"]["PROVIDER"] == "cuda"
+
+
+def test_states_in_redis_are_kept_on_a_volume_and_reached_by_the_server_alone() -> None:
+    redis, server = SERVICES["redis"], SERVICES["statewise-redis"]
+    options = dict(zip(redis["command"][1::2], redis["command"][2::2], strict=True))
+
+    assert "ports" not in redis
+    assert redis["volumes"] == ["redis:/data"]
+    assert "redis" in load("docker-compose.yml")["volumes"]
+    assert options["--appendonly"] == "yes"
+    assert options["--maxmemory-policy"] == "noeviction"
+    assert redis["healthcheck"]["test"] == ["CMD", "redis-cli", "ping"]
+    assert server["environment"] == {"STATEWISE_STATE_STORE": "redis://redis:6379/0"}
+    assert server["depends_on"] == {"redis": {"condition": "service_healthy"}}
 
 
 def test_prometheus_reads_the_servers_metrics() -> None:

@@ -1,12 +1,14 @@
 """A place for states of each kind."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
+from redis_server import RedisServer
 from storage import LIVE_SECONDS, Clock, OpenStore, Shelf
 
 from service.stores.memory import MemoryStore
+from service.stores.redis import RedisStore
 from service.stores.sqlite import SqliteStore
 from service.stores.store import Store
 
@@ -24,7 +26,19 @@ def new_place(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> NewP
         path = tmp_path / f"{made}.db"
         return lambda most, clock: SqliteStore(path, most, LIVE_SECONDS, clock)
 
-    return {"memory": in_memory, "sqlite": sqlite}[kind]
+    def redis() -> OpenStore:
+        server: RedisServer = request.getfixturevalue("redis_server")
+        server.ask("FLUSHALL")
+        return lambda most, clock: RedisStore(server.url, most, LIVE_SECONDS, clock)
+
+    return {"memory": in_memory, "sqlite": sqlite, "redis": redis}[kind]
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    yield server
+    server.kill()
 
 
 def in_memory() -> OpenStore:

@@ -9,7 +9,7 @@ from storage import LIVE_SECONDS, Shelf, a_record
 from service.errors import Unavailable
 from service.stores.store import RECORD_BYTES, TOMBSTONE_BYTES, Claim, Fate
 
-pytestmark = pytest.mark.parametrize("kind", ["memory", "sqlite"])
+pytestmark = pytest.mark.parametrize("kind", ["memory", "sqlite", "redis"])
 
 
 async def test_a_new_stream_is_kept_under_the_epoch_it_was_given(shelf: Shelf) -> None:

@@ -105,7 +105,7 @@ def payload(number: int, size: int) -> bytes:
     return bytes([number % 251]) * size
 
 
-@pytest.mark.parametrize("kind", ["sqlite"])
+@pytest.mark.parametrize("kind", ["sqlite", "redis"])
 @settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
