@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as Disconnected
-from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import NoScriptError, OutOfMemoryError, RedisError, ResponseError
 
 from service.errors import SettingsError, Unavailable
 from service.stores import redis_scripts as scripts
@@ -178,7 +178,8 @@ class RedisStore:
         if isinstance(error, ResponseError):
             if "STOREFULL" in str(error):
                 return full(self._place, f"live streams take all of its {self._max_bytes} bytes")
-            if "OOM" in str(error):
+            # The driver takes its mark, OOM, off the text.
+            if isinstance(error, OutOfMemoryError) or "OOM" in str(error):
                 return full(self._place, "Redis has reached its maxmemory")
         return away(self._place, str(error) or type(error).__name__)
 
