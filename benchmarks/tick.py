@@ -60,7 +60,7 @@ async def _compare(
     """Turns of both at one batch size."""
     raw, ticked = [], []
     for _ in range(turns):
-        raw.append(_bare_rate(bare, rows, seconds))
+        raw.append(bare_rate(bare, rows, seconds))
         ticked.append(await _tick_rate(served, bare, rows, seconds))
     shares = [one / other for one, other in zip(ticked, raw, strict=True)]
     return {
@@ -75,7 +75,7 @@ async def _compare(
     }
 
 
-def _bare_rate(engine: Engine, rows: int, seconds: float) -> float:
+def bare_rate(engine: Engine, rows: int, seconds: float) -> float:
     """Steps a second of calls with nothing around them."""
     calls, started = 0, time.perf_counter()
     while (now := time.perf_counter()) - started < seconds:

@@ -14,11 +14,12 @@ from export import arguments
 from export.artifact import Artifact, prepare_path, read_artifact, seal, write_file
 from export.errors import ExportError, UserError
 from export.exporter import make_artifact, require
-from export.forms import SEQUENCE, STEP, Form
+from export.forms import SEQUENCE, STEP, STEP_INT8, Form
 from export.progress import show
 from export.proof import THOROUGH, Proof, prove
 from export.random_model import random_model, random_network
 from export.report import stored, table
+from protos.statewise.v1.manifest_pb2 import Cell, Manifest
 from training.console import with_output
 from training.run_folder import RunFolder
 from training.trained import TrainedModel
@@ -41,6 +42,8 @@ def _run(words: Sequence[str] | None) -> int:
         parser.error("--out FILE is missing: where should the artefact go?")
     if options.command == "export" and options.run is None:
         parser.error("--run FOLDER is missing: which training run should be exported?")
+    if options.quantize and options.sequence_form:
+        parser.error("--sequence-form has no int8 form: export it in float32, without --quantize")
     try:
         _write(_random(options) if options.command == "random" else _read(options.run), options)
     except ExportError as error:
@@ -83,10 +86,11 @@ def _random(options: argparse.Namespace) -> TrainedModel:
 
 def _write(model: TrainedModel, options: argparse.Namespace) -> None:
     """Proves every form that is asked for before it writes the first."""
-    forms: list[tuple[Path, Form]] = [(options.out, STEP)]
+    forms: list[tuple[Path, Form]] = [(options.out, STEP_INT8 if options.quantize else STEP)]
     if options.sequence_form:
         forms.append((options.sequence_form, SEQUENCE))
-    for path, _ in forms:
+    for path, form in forms:
+        form.check_worth(model.network)
         prepare_path(path)
     made = [(path, *make_artifact(model, form, THOROUGH, show)) for path, form in forms]
     for path, artifact, proof in made:
@@ -95,7 +99,7 @@ def _write(model: TrainedModel, options: argparse.Namespace) -> None:
         forms_compared = [stored(path, artifact.manifest) for path, artifact, _ in made]
         content = json.dumps({"forms": forms_compared}, indent=1)
         write_file(RunFolder(options.run).validation, content.encode())
-    _draw(model.name, [proof for _, _, proof in made], options)
+    _draw(_title(made[0][1].manifest), [proof for _, _, proof in made], options)
     for _, _, proof in made:
         require(proof)
     for path, artifact, _ in made:
@@ -118,7 +122,13 @@ def _draw(name: str, proofs: list[Proof], options: argparse.Namespace) -> None:
 
 
 def _print(path: Path, artifact: Artifact, proof: Proof) -> None:
-    print(f"{artifact.manifest.name} ({path})\n\n{table(proof.comparisons)}\n", flush=True)
+    print(f"{_title(artifact.manifest)} ({path})\n\n{table(proof.comparisons)}\n", flush=True)
+
+
+def _title(manifest: Manifest) -> str:
+    """The model's name, with its precision where that is not the usual one."""
+    int8 = manifest.cell.precision == Cell.PRECISION_INT8
+    return manifest.name + (" in int8" if int8 else "")
 
 
 def _fail(error: ExportError) -> int:

@@ -72,6 +72,13 @@ def _add_output(command: argparse.ArgumentParser) -> None:
         help="where the artefact goes, such as models/activity/1/model.onnx; folders are made",
     )
     command.add_argument(
+        "--quantize",
+        choices=["int8"],
+        help="compute the products with states in 8-bit integers, for 256 units a layer and more; "
+        "what it costs is measured, stands in the report, and is refused above 25%% of an output's "
+        "range (default: float32)",
+    )
+    command.add_argument(
         "--sequence-form",
         type=Path,
         metavar="FILE",

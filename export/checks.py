@@ -4,7 +4,7 @@ Owns what an engine is fed and what its answers are held against. Knows neither 
 particular engine.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
 from typing import Protocol
 
@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from export.cases import Answer, Case, Lengths, answer, draw_case
 from export.comparison import compare_bits, compare_close, worst_of
-from export.tolerances import Tolerances, measure_tolerances
+from export.tolerances import Tolerances
 from protos.statewise.v1.manifest_pb2 import Comparison
 from training.reference import Array, Network
 
 Rows = Sequence[int] | NDArray[np.int64]
+Measure = Callable[[Network, Sequence[tuple[Case, Answer]]], Tolerances]
 
 # Two machines add up float64 in different orders, 1e-16 apart, which a network that can be proven
 # amplifies by less than a thousand; one weight that changed by 1e-6 shows.
@@ -60,14 +61,14 @@ def check_onnx(model: onnx.ModelProto) -> Comparison:
 
 
 def check_weights(found: Network, wanted: Network) -> Comparison:
-    """The weights read back from the file against the checkpoint's, bit for bit."""
+    """The weights read back from the file against what is to be in it, bit for bit."""
     pairs = zip(_weights(found), _weights(wanted), strict=True)
     cases = [(name, compare_bits(a, b, _axes(a))) for (name, a), (_, b) in pairs]
     return worst_of("weights", "file against checkpoint, bit for bit", cases)
 
 
 def check_reference(
-    runner: Runner, network: Network, steps: int, batches: Sequence[int]
+    runner: Runner, network: Network, steps: int, batches: Sequence[int], measure: Measure
 ) -> tuple[list[Comparison], dict[int, Array]]:
     """Long runs from a random state against the float64 reference.
 
@@ -76,6 +77,7 @@ def check_reference(
         network: for the reference.
         steps: of each run.
         batches: the size of each run's batch.
+        measure: the tolerances of the network, given the cases with their answers.
 
     Returns:
         One comparison of all outputs and one of all final states; and for each batch the worst
@@ -84,7 +86,7 @@ def check_reference(
     random = np.random.default_rng(1)
     cases = [draw_case(network, steps, batch, random) for batch in batches]
     answered = [(case, answer(network, case)) for case in cases]
-    tolerances = measure_tolerances(network, answered)
+    tolerances = measure(network, answered)
     outputs, states, errors = [], [], {}
     for batch, (case, expected) in zip(batches, answered, strict=True):
         actual = runner.run(case)
@@ -101,9 +103,13 @@ def check_reference(
     return comparisons, errors
 
 
-def check_stored(stored: Answer, expected: Answer, ranges: Array) -> Comparison:
-    """The answers that the file carries against the reference on the file's own weights."""
-    tolerances = Tolerances(_FLOAT64_SHARE * ranges, _FLOAT64_SHARE)
+def float64_tolerances(ranges: Array) -> Tolerances:
+    """Those of two runs of the reference on equal weights, by the ranges of outputs, (outputs,)."""
+    return Tolerances(_FLOAT64_SHARE * ranges, _FLOAT64_SHARE)
+
+
+def check_stored(stored: Answer, expected: Answer, tolerances: Tolerances) -> Comparison:
+    """The answers that the file carries against the reference on the weights at hand."""
     cases = _named("", _compare(stored, expected, tolerances))
     return worst_of("golden answers", "stored against float64", cases)
 

@@ -4,6 +4,7 @@ ExportError                   exit
 ├── ProofError                1   the artefact is not what it claims to be; nothing was written
 └── UserError                 2   a mistake in a command or a file
     ├── RunError                  a run that can't be exported
+    ├── FormError                 a form that a network is not worth
     ├── ArtifactError             a file that is not an artefact of ours, or no longer is
     └── OutputError               a path that can't be written
 """
@@ -29,6 +30,10 @@ class UserError(ExportError):
 
 class RunError(UserError):
     """A training run that can't be exported."""
+
+
+class FormError(UserError):
+    """A form of graph that would make a network worse."""
 
 
 class ArtifactError(UserError):

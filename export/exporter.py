@@ -34,10 +34,13 @@ def make_artifact(
 
     Raises:
         RunError: the model contradicts itself.
+        FormError: the form would make it worse.
     """
+    form.check_worth(model.network)
     graph = form.build(model.network)
     digest = content_digest(serialize(graph))
-    described = manifest.describe(model, digest, make_golden(model.network), _versions())
+    golden = make_golden(model.network, form)
+    described = manifest.describe(model, digest, golden, _versions(), form.precision)
     artifact = Artifact(graph, described)
     proof = prove(artifact, model.network, settings, watch)
     described.validation.CopyFrom(proof.report)
@@ -67,6 +70,7 @@ def export_model(
 
     Raises:
         RunError: the model contradicts itself.
+        FormError: the form would make it worse.
         ProofError: a check failed; nothing was written.
         OutputError: the path can't be written.
     """

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from export.cases import Answer, Case, answer, draw_case
 from export.errors import ArtifactError
+from export.forms import Form
 from export.tensors import Sizes
-from export.tolerances import measure_tolerances
+from protos.plausible import largest_tolerance
 from protos.statewise.v1.manifest_pb2 import GoldenVectors
 from training.reference import Network
 
@@ -21,19 +22,26 @@ STEPS = 64
 BATCH = 3
 
 
-def make_golden(network: Network) -> GoldenVectors:
-    """Draws golden vectors and answers them; equal networks get equal ones."""
+def make_golden(network: Network, form: Form) -> GoldenVectors:
+    """Draws golden vectors and answers them; equal networks get equal ones.
+
+    Args:
+        network: as it was trained.
+        form: of the graph, whose precision makes the tolerance.
+    """
     case = draw_case(network, STEPS, BATCH, np.random.default_rng(0))
     expected = answer(network, case)
-    return GoldenVectors(
+    golden = GoldenVectors(
         steps=STEPS,
         batch=BATCH,
         inputs=case.inputs.astype("<f4").tobytes(),
         initial_state=case.state.astype("<f4").tobytes(),
         outputs=expected.outputs.astype("<f8").tobytes(),
         final_state=expected.final_state.astype("<f8").tobytes(),
-        tolerance=measure_tolerances(network, [(case, expected)]).largest,
     )
+    measured = form.measure_tolerances(network, [(case, expected)]).largest
+    golden.tolerance = min(measured, largest_tolerance(golden))
+    return golden
 
 
 def read_golden(golden: GoldenVectors, sizes: Sizes) -> tuple[Case, Answer]:

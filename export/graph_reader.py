@@ -3,6 +3,8 @@
 Owns the refusal of a graph that lacks what its manifest promises. Knows nothing of networks.
 """
 
+from typing import Any
+
 import numpy as np
 import onnx
 from numpy.typing import NDArray
@@ -24,19 +26,19 @@ class GraphReader:
         Raises:
             ArtifactError: it is missing, of another type or of another shape.
         """
-        tensor = self._initializers.get(name)
-        if tensor is None:
-            raise ArtifactError(
-                f"weight {name!r} is missing from the graph; export the model again"
-            )
-        found = (tensor.data_type, tuple(tensor.dims))
-        if found != (onnx.TensorProto.FLOAT, shape):
-            kind = onnx.TensorProto.DataType.Name(tensor.data_type)
-            raise ArtifactError(
-                f"weight {name!r} is {kind} {list(tensor.dims)}, and the manifest's sizes make it "
-                f"FLOAT {list(shape)}; export the model again"
-            )
-        return numpy_helper.to_array(tensor).astype(np.float64)
+        return self._read(name, onnx.TensorProto.FLOAT, shape).astype(np.float64)
+
+    def whole(self, name: str, shape: tuple[int, ...]) -> NDArray[np.int8]:
+        """An int8 constant.
+
+        Raises:
+            ArtifactError: as `weight`.
+        """
+        return self._read(name, onnx.TensorProto.INT8, shape)
+
+    def runs(self, operator: str) -> bool:
+        """Whether any node is of an operator."""
+        return any(node.op_type == operator for node in self._nodes.values())
 
     def attribute(self, node: str, name: str) -> int | None:
         """An integer attribute of a node; None where the node or the attribute is missing."""
@@ -44,3 +46,18 @@ class GraphReader:
             if attribute.name == name:
                 return int(helper.get_attribute_value(attribute))
         return None
+
+    def _read(self, name: str, kind: int, shape: tuple[int, ...]) -> NDArray[Any]:
+        tensor = self._initializers.get(name)
+        if tensor is None:
+            raise ArtifactError(
+                f"weight {name!r} is missing from the graph; export the model again"
+            )
+        found = (tensor.data_type, tuple(tensor.dims))
+        if found != (kind, shape):
+            described, wanted = map(onnx.TensorProto.DataType.Name, (tensor.data_type, kind))
+            raise ArtifactError(
+                f"weight {name!r} is {described} {list(tensor.dims)}, and the manifest's sizes "
+                f"make it {wanted} {list(shape)}; export the model again"
+            )
+        return numpy_helper.to_array(tensor)

@@ -4,10 +4,11 @@ Owns the versions of the format and the float32 form of the weights. Knows nothi
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import onnx
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 # The oldest pair in which every operator used here has its present meaning (Split and Squeeze with
@@ -32,11 +33,16 @@ class GraphWriter:
 
     def weight(self, name: str, values: ArrayLike) -> str:
         """Adds a float32 constant."""
-        return self._constant(name, np.asarray(values, dtype=np.float32))
+        return self.constant(name, np.asarray(values, dtype=np.float32))
 
     def integers(self, name: str, values: Sequence[int]) -> str:
         """Adds an int64 constant: sizes or axes."""
-        return self._constant(name, np.asarray(values, dtype=np.int64))
+        return self.constant(name, np.asarray(values, dtype=np.int64))
+
+    def constant(self, name: str, values: NDArray[Any]) -> str:
+        """Adds a constant of the dtype that it has."""
+        self._initializers.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
+        return name
 
     def node(self, operator: str, inputs: Sequence[str], output: str, **attributes: int) -> str:
         """Adds a node of one output; an empty input name leaves an optional input out."""
@@ -67,7 +73,3 @@ class GraphWriter:
             ir_version=IR_VERSION,
             producer_name="statewise",
         )
-
-    def _constant(self, name: str, values: np.ndarray) -> str:
-        self._initializers.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
-        return name

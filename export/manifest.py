@@ -35,7 +35,11 @@ _ACTIVATIONS: Mapping[Activation, "Output.Activation.ValueType"] = {
 
 
 def describe(
-    model: TrainedModel, digest: str, golden: GoldenVectors, versions: Mapping[str, str]
+    model: TrainedModel,
+    digest: str,
+    golden: GoldenVectors,
+    versions: Mapping[str, str],
+    precision: "Cell.Precision.ValueType" = Cell.PRECISION_FLOAT32,
 ) -> Manifest:
     """The manifest of a model, its validation report still empty.
 
@@ -44,6 +48,7 @@ def describe(
         digest: content digest of the graph.
         golden: golden vectors of the network.
         versions: of the libraries that export, by name.
+        precision: of the products with states.
 
     Raises:
         RunError: the number of channel names is not that of the inputs or outputs.
@@ -55,7 +60,7 @@ def describe(
         format_version=FORMAT_VERSION,
         name=model.name,
         content_digest=digest,
-        cell=_cell(network),
+        cell=_cell(network, precision),
         input=Input(tensor=tensors.INPUT, channels=_channels(model.features)),
         output=Output(
             tensor=tensors.OUTPUT,
@@ -138,6 +143,20 @@ def check_tensor_names(manifest: Manifest, model: onnx.ModelProto) -> None:
             )
 
 
+def check_precision(manifest: Manifest, precision: "Cell.Precision.ValueType") -> None:
+    """Compares the precision that a manifest names with the graph's.
+
+    Raises:
+        ArtifactError: they differ.
+    """
+    if manifest.cell.precision != precision:
+        named, found = map(Cell.Precision.Name, (manifest.cell.precision, precision))
+        raise ArtifactError(
+            f"manifest.cell.precision is {named}, and the graph computes as {found}; export the "
+            "model again"
+        )
+
+
 def is_reset_after(cell: Cell) -> bool:
     """Which of the two cell forms it is.
 
@@ -156,12 +175,13 @@ def _check_names(field: str, channels: Sequence[Channel], width: int) -> None:
         )
 
 
-def _cell(network: Network) -> Cell:
+def _cell(network: Network, precision: "Cell.Precision.ValueType") -> Cell:
     return Cell(
         form=Cell.FORM_GRU_RESET_AFTER if network.reset_after else Cell.FORM_GRU_RESET_BEFORE,
         layers=len(network.layers),
         hidden=network.hidden,
         bias=network.bias,
+        precision=precision,
     )
 
 

@@ -9,7 +9,9 @@ Gemm, so that ONNX Runtime fuses them. The reset-after form takes the candidate 
 product with x and its product with h, since the reset gate stands between them.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import onnx
 
@@ -18,8 +20,31 @@ from export.graph_writer import GraphWriter
 from training.reference import Network
 
 
+class Products(Protocol):
+    """A layer's matrix products, which is where the precisions of a graph differ."""
+
+    def add_weights(self) -> None:
+        """Adds every constant that the products name."""
+        ...
+
+    def add(self, tensors: Sequence[str], part: str) -> str:
+        """Adds the product of tensors side by side, (batch, rows), with a part's weight."""
+        ...
+
+
 def build(network: Network) -> onnx.ModelProto:
+    """The graph of one step in float32; see `build_with`."""
+    return build_with(network, Float32Products)
+
+
+def build_with(
+    network: Network, products: Callable[[GraphWriter, Network, int], Products]
+) -> onnx.ModelProto:
     """The graph of one step.
+
+    Args:
+        network: the weights.
+        products: makes those of a layer, by its number.
 
     Returns:
         A model that maps input (batch, features) and state (batch, layers * hidden) to output
@@ -29,7 +54,7 @@ def build(network: Network) -> onnx.ModelProto:
     below = edges.write_scaling(graph, network, tensors.INPUT)
     states, next_states = _states(graph, network)
     for index, state in enumerate(states):
-        layer = _LayerWriter(graph, network, index)
+        layer = _LayerWriter(graph, network, index, products(graph, network, index))
         layer.add_weights()
         below = layer.add_nodes(below, state, next_states[index])
     if len(next_states) > 1:
@@ -56,17 +81,13 @@ class _LayerWriter:
     graph: GraphWriter
     network: Network
     index: int
+    products: Products
 
     def add_weights(self) -> None:
         """Every constant that the nodes name."""
-        network = self.network
-        constants = step_weights.pack(
-            network.layers[self.index], reset_after=network.reset_after, bias=network.bias
-        )
-        for name, values in constants.items():
-            self.graph.weight(self._name(name), values)
+        self.products.add_weights()
         self.graph.weight(self._name("one"), 1.0)
-        self.graph.integers(self._name("gates.sizes"), [network.hidden] * 2)
+        self.graph.integers(self._name("gates.sizes"), [self.network.hidden] * 2)
 
     def add_nodes(self, below: str, state: str, next_state: str) -> str:
         """h_t = z_t * h_{t-1} + (1 - z_t) * c_t.
@@ -83,8 +104,7 @@ class _LayerWriter:
 
     def _add_gates(self, below: str, state: str) -> tuple[str, str]:
         """z_t and r_t, each sigmoid(x_t W^T + h_{t-1} U^T + b), from one product."""
-        joined = self._node("Concat", [below, state], "gates.joined", axis=1)
-        product = self._product(joined, step_weights.GATES)
+        product = self.products.add([below, state], step_weights.GATES)
         gates = self._node("Sigmoid", [product], "gates")
         names = [self._name("update_gate"), self._name("reset_gate")]
         self.graph.nodes("Split", [gates, self._name("gates.sizes")], names, axis=1)
@@ -95,26 +115,49 @@ class _LayerWriter:
         if self.network.reset_after:
             return self._add_reset_after_candidate(below, state, reset)
         remembered = self._node("Mul", [reset, state], "remembered")
-        joined = self._node("Concat", [below, remembered], "candidate.joined", axis=1)
-        product = self._product(joined, step_weights.CANDIDATE)
+        product = self.products.add([below, remembered], step_weights.CANDIDATE)
         return self._node("Tanh", [product], "candidate")
 
     def _add_reset_after_candidate(self, below: str, state: str, reset: str) -> str:
         """c_t = tanh(x_t W_c^T + b_c + r_t * (h_{t-1} U_c^T + d_c))."""
-        recurrent = self._product(state, step_weights.CANDIDATE_RECURRENT)
+        recurrent = self.products.add([state], step_weights.CANDIDATE_RECURRENT)
         remembered = self._node("Mul", [reset, recurrent], "remembered")
-        product = self._product(below, step_weights.CANDIDATE_INPUT)
+        product = self.products.add([below], step_weights.CANDIDATE_INPUT)
         total = self._node("Add", [product, remembered], "candidate.sum")
         return self._node("Tanh", [total], "candidate")
 
-    def _product(self, tensor: str, part: str) -> str:
-        inputs = [tensor, self._name(f"{part}.weight")]
-        if self.network.bias:
-            inputs.append(self._name(f"{part}.bias"))
-        return self._node("Gemm", inputs, f"{part}.product")
-
     def _node(self, operator: str, inputs: list[str], output: str, **attributes: int) -> str:
         return self.graph.node(operator, inputs, self._name(output), **attributes)
+
+    def _name(self, part: str) -> str:
+        return f"layers.{self.index}.{part}"
+
+
+@dataclass(frozen=True)
+class Float32Products:
+    """One Gemm each; tensors that stand side by side are joined first."""
+
+    graph: GraphWriter
+    network: Network
+    index: int
+
+    def add_weights(self) -> None:
+        """A weight each, then the biases that the network has."""
+        parts = step_weights.pack(self.network.layers[self.index], self.network.reset_after)
+        for part, (weight, _) in parts.items():
+            self.graph.weight(self._name(f"{part}.weight"), weight)
+        for part, (_, bias) in parts.items() if self.network.bias else ():
+            self.graph.weight(self._name(f"{part}.bias"), bias)
+
+    def add(self, tensors: Sequence[str], part: str) -> str:
+        """Adds `[a, b] W + bias`."""
+        joined = tensors[0]
+        if len(tensors) > 1:
+            joined = self.graph.node("Concat", tensors, self._name(f"{part}.joined"), axis=1)
+        inputs = [joined, self._name(f"{part}.weight")]
+        if self.network.bias:
+            inputs.append(self._name(f"{part}.bias"))
+        return self.graph.node("Gemm", inputs, self._name(f"{part}.product"))
 
     def _name(self, part: str) -> str:
         return f"layers.{self.index}.{part}"

@@ -5,6 +5,8 @@ weight (rows of the product's input, columns of its output) and a bias that a ne
 leaves out. Knows nothing of nodes.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 from export.graph_reader import GraphReader
@@ -19,8 +21,12 @@ CANDIDATE_INPUT = "candidate.input"
 CANDIDATE_RECURRENT = "candidate.recurrent"
 
 
-def pack(layer: Layer, *, reset_after: bool, bias: bool) -> dict[str, Array]:
-    """The constants of one layer, by their names after the layer's own."""
+# A product's weight, (rows, columns), and its bias, (columns,).
+Part = tuple[Array, Array]
+
+
+def pack(layer: Layer, reset_after: bool) -> dict[str, Part]:
+    """The products of one layer by name."""
     gates = np.block([[layer.w_z.T, layer.w_r.T], [layer.u_z.T, layer.u_r.T]])
     parts = {GATES: (gates, np.concatenate([layer.b_z, layer.b_r]))}
     if reset_after:
@@ -28,8 +34,7 @@ def pack(layer: Layer, *, reset_after: bool, bias: bool) -> dict[str, Array]:
         parts[CANDIDATE_RECURRENT] = (layer.u_c.T, layer.d_c)
     else:
         parts[CANDIDATE] = (np.concatenate([layer.w_c.T, layer.u_c.T]), layer.b_c)
-    packed = {f"{part}.weight": weight for part, (weight, _) in parts.items()}
-    return packed | {f"{part}.bias": values for part, (_, values) in parts.items() if bias}
+    return parts
 
 
 def read_layer(graph: GraphReader, index: int, width: int, cell: Cell) -> Layer:
@@ -44,27 +49,49 @@ def read_layer(graph: GraphReader, index: int, width: int, cell: Cell) -> Layer:
     Raises:
         ArtifactError: a constant is missing or has another shape.
     """
-    hidden = cell.hidden
 
-    def read(part: str, rows: int, columns: int) -> tuple[Array, Array]:
+    def read(part: str, rows: int, columns: int) -> Part:
         name = f"layers.{index}.{part}"
-        bias = graph.weight(f"{name}.bias", (columns,)) if cell.bias else np.zeros(columns)
-        return graph.weight(f"{name}.weight", (rows, columns)).T, bias
+        weight = graph.weight(f"{name}.weight", (rows, columns))
+        return weight, read_bias(graph, name, columns, cell)
 
+    return unpack(read, width, cell.hidden, reset_after=is_reset_after(cell))
+
+
+def read_bias(graph: GraphReader, name: str, columns: int, cell: Cell) -> Array:
+    """A product's bias, (columns,); zeros in a network without.
+
+    Raises:
+        ArtifactError: it is missing or has another shape.
+    """
+    return graph.weight(f"{name}.bias", (columns,)) if cell.bias else np.zeros(columns)
+
+
+def unpack(
+    read: Callable[[str, int, int], Part], width: int, hidden: int, *, reset_after: bool
+) -> Layer:
+    """The layer of some products.
+
+    Args:
+        read: gives a product by its name, rows and columns.
+        width: of the layer's input.
+        hidden: of its state.
+        reset_after: the cell form.
+    """
     gates, gates_bias = read(GATES, width + hidden, 2 * hidden)
-    if is_reset_after(cell):
+    if reset_after:
         w_c, b_c = read(CANDIDATE_INPUT, width, hidden)
         u_c, d_c = read(CANDIDATE_RECURRENT, hidden, hidden)
     else:
         candidate, b_c = read(CANDIDATE, width + hidden, hidden)
-        w_c, u_c, d_c = candidate[:, :width], candidate[:, width:], np.zeros(hidden)
+        w_c, u_c, d_c = candidate[:width], candidate[width:], np.zeros(hidden)
     return Layer(
-        w_z=gates[:hidden, :width],
-        w_r=gates[hidden:, :width],
-        w_c=w_c,
-        u_z=gates[:hidden, width:],
-        u_r=gates[hidden:, width:],
-        u_c=u_c,
+        w_z=gates[:width, :hidden].T,
+        w_r=gates[:width, hidden:].T,
+        w_c=w_c.T,
+        u_z=gates[width:, :hidden].T,
+        u_r=gates[width:, hidden:].T,
+        u_c=u_c.T,
         b_z=gates_bias[:hidden],
         b_r=gates_bias[hidden:],
         b_c=b_c,

@@ -8,10 +8,10 @@ import math
 import struct
 from collections.abc import Iterable
 
-from protos.statewise.v1.manifest_pb2 import Cell, Channel, Manifest, Output
+from protos.statewise.v1.manifest_pb2 import Cell, Channel, GoldenVectors, Manifest, Output
 
-# A replay that allows an error of a tenth of the largest answer proves nothing. The exporter stays
-# far below: it allows at most a thousandth of an output's range.
+# A replay that allows an error of a tenth of the largest answer proves nothing. In float32 the
+# exporter stays far below: it allows at most a thousandth of an output's range.
 LARGEST_TOLERANCE_SHARE = 0.1
 
 
@@ -24,6 +24,8 @@ def check_plausible(manifest: Manifest) -> None:
     _require(bool(manifest.name), "name", "is empty")
     cell, output = manifest.cell, manifest.output
     _require(cell.form in Cell.Form.values()[1:], "cell.form", "is not one that is known")
+    known = cell.precision in Cell.Precision.values()
+    _require(known, "cell.precision", f"is {cell.precision}, which this version does not know")
     for field, size in (("cell.layers", cell.layers), ("cell.hidden", cell.hidden)):
         _require(size > 0, field, "is 0")
     _check_channels("input.channels", manifest.input.channels)
@@ -46,15 +48,19 @@ def _check_golden(manifest: Manifest) -> None:
     tolerance = golden.tolerance
     positive = 0 < tolerance < math.inf
     _require(positive, "golden.tolerance", f"is {tolerance}, not a positive number")
-    # An answer that is no number fails the replay itself.
-    answers = filter(math.isfinite, _numbers("d", golden.outputs))
-    largest = max(map(abs, answers), default=0.0)
-    most = LARGEST_TOLERANCE_SHARE * max(largest, 1.0)
+    most = largest_tolerance(golden)
     _require(
         tolerance <= most,
         "golden.tolerance",
         f"is {tolerance:g}, which would let any answer pass; at most {most:g} proves something",
     )
+
+
+def largest_tolerance(golden: GoldenVectors) -> float:
+    """The tolerance above which golden vectors prove nothing."""
+    # An answer that is no number fails the replay itself.
+    answers = filter(math.isfinite, _numbers("d", golden.outputs))
+    return LARGEST_TOLERANCE_SHARE * max(1.0, max(map(abs, answers), default=0.0))
 
 
 def _check_channels(field: str, channels: Iterable[Channel]) -> None:

@@ -18,7 +18,7 @@ from numpy.typing import DTypeLike, NDArray
 from protos.content import MANIFEST_KEY, content_digest, external_files, read_metadata
 from protos.inference.model_config_pb2 import ModelConfig
 from protos.plausible import check_plausible
-from protos.statewise.v1.manifest_pb2 import GoldenVectors, Manifest, Output
+from protos.statewise.v1.manifest_pb2 import Cell, GoldenVectors, Manifest, Output
 from protos.statewise.v1.manifest_pb2 import State as StateDeclaration
 from service import config
 from service.errors import ArtifactError
@@ -62,6 +62,7 @@ class Artifact:
         config: its config.pbtxt; None where there is none.
         golden: the proof that it carries; None for a model by others.
         external: whether it has weights in files beside it.
+        int8: whether its products with states are computed in 8-bit integers.
     """
 
     path: Path
@@ -76,6 +77,7 @@ class Artifact:
     config: ModelConfig | None = None
     golden: Golden | None = None
     external: bool = False
+    int8: bool = False
 
 
 def load(path: Path) -> Artifact:
@@ -177,6 +179,7 @@ def _artifact(
         ),
         config=declared,
         golden=_golden(manifest.golden, len(features), len(outputs), state.tensor.size),
+        int8=manifest.cell.precision == Cell.PRECISION_INT8,
     )
 
 

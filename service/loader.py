@@ -50,7 +50,8 @@ def load_model(entry: Entry, settings: Settings, metrics: Metrics) -> ServedMode
     proof = selftest.replay(tested, *longer)
     _log.info(
         "model %s/%d on %s: %s; content %s, fingerprint %s",
-        *(entry.name, entry.version, tested.provider, proof.summary()),
+        *(entry.name, entry.version, tested.provider + (" in int8" if loaded.int8 else "")),
+        proof.summary(),
         *(loaded.digest, proof.fingerprint),
     )
     # How long a call of whole chunks takes is its callers' affair: never on the event loop.

@@ -35,12 +35,15 @@ def open_session(artifact: Artifact, provider: Provider) -> tuple[Any, str]:
 
     Raises:
         ArtifactError: ONNX Runtime refuses the model.
-        ProviderError: "cuda" was asked for and another provider would compute.
+        ProviderError: "cuda" was asked for and another provider would compute; int8 products are
+            for the CPU.
     """
     # What ONNX Runtime would print of its own, the errors below say in one line.
     onnxruntime.set_default_logger_severity(_FATAL_ONLY)
     if provider == "cpu":
         return _session(artifact, [_CPU]), "cpu"
+    if artifact.int8:
+        return _session_of_int8(artifact, provider), "cpu"
     missing = _missing_cuda()
     session = None if missing else _session(artifact, [(_CUDA, _CUDA_OPTIONS), _CPU])
     if session is not None and session.get_providers()[0] == _CUDA:
@@ -53,6 +56,17 @@ def open_session(artifact: Artifact, provider: Provider) -> tuple[Any, str]:
         )
     _log.info("provider auto: cpu, since %s", reason)
     return _session(artifact, [_CPU]), "cpu"
+
+
+def _session_of_int8(artifact: Artifact, provider: Provider) -> Any:
+    """On CUDA, ONNX Runtime would send every such product across to the CPU and back."""
+    if provider == "cuda":
+        raise ProviderError(
+            f"provider cuda: {artifact.name} computes in int8, which is for CPUs; take --provider "
+            "cpu, or export it without --quantize"
+        )
+    _log.info("provider auto: cpu, since %s computes in int8", artifact.name)
+    return _session(artifact, [_CPU])
 
 
 def _missing_cuda() -> str:

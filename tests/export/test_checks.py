@@ -8,7 +8,7 @@ import pytest
 from export import checks
 from export.cases import Answer, Case, Lengths, answer
 from export.random_model import random_network
-from export.tolerances import Tolerances
+from export.tolerances import Tolerances, measure_tolerances
 from training.reference import Network
 
 
@@ -47,7 +47,7 @@ def no_fault(case: Case, given: Answer) -> None:
 
 def test_an_engine_without_fault_passes(network: Network) -> None:
     engine = Reference(network, no_fault)
-    comparisons, errors = checks.check_reference(engine, network, 20, (1, 3))
+    comparisons, errors = checks.check_reference(engine, network, 20, (1, 3), measure_tolerances)
 
     assert all(comparison.passed for comparison in comparisons)
     assert all((share < 0.1).all() for share in errors.values())
@@ -60,7 +60,9 @@ def test_an_error_at_one_step_of_one_batch_is_named(network: Network) -> None:
             given.outputs[7, 2, 1] += np.float32(0.01)
 
     engine = Reference(network, fault)
-    (outputs, states), errors = checks.check_reference(engine, network, 20, (1, 3, 5))
+    (outputs, states), errors = checks.check_reference(
+        engine, network, 20, (1, 3, 5), measure_tolerances
+    )
 
     assert (outputs.passed, states.passed) == (False, True)
     assert outputs.where == "batch 3, step 7, row 2, channel 1"
@@ -73,7 +75,9 @@ def test_a_wrong_final_state_is_named(network: Network) -> None:
     def fault(case: Case, given: Answer) -> None:
         given.final_state[-1, 3] += np.float32(0.01)
 
-    (outputs, states), _ = checks.check_reference(Reference(network, fault), network, 20, (1, 3))
+    (outputs, states), _ = checks.check_reference(
+        Reference(network, fault), network, 20, (1, 3), measure_tolerances
+    )
 
     assert (outputs.passed, states.passed) == (True, False)
     assert states.where.endswith("unit 3")

@@ -133,6 +133,31 @@ def test_validate_tells_each_file_and_ends_with_the_worst_code(
 
 
 @pytest.mark.usefixtures("quickly")
+def test_int8_is_exported_told_and_validated(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "model.onnx"
+    sizes = ("--features", "4", "--hidden", "256", "--layers", "1", "--outputs", "3")
+
+    words = ["random", *sizes, "--quantize", "int8", "--out", str(path)]
+    assert command.main([*words, "--picture", str(tmp_path / "proof.png")]) == 0
+
+    assert "random in int8 (" in capsys.readouterr().out
+    assert read_artifact(path).manifest.cell.precision == 1
+    assert command.main(["validate", str(path)]) == 0
+    assert "random in int8 (" in capsys.readouterr().out
+
+
+def test_int8_of_a_small_network_is_refused_before_anything_is_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert random("--quantize", "int8", "--out", tmp_path / "new/model.onnx") == 2
+
+    assert capsys.readouterr().err.startswith("error: hidden is 6: int8 is less exact than float32")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("quickly")
 def test_an_output_that_cannot_be_written_exits_2(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -152,6 +177,11 @@ def test_an_output_that_cannot_be_written_exits_2(
             ["random", *SIZES[:-1], "few", "--out", "m.onnx"],
             "--outputs: 'few' is not a whole number",
         ),
+        (
+            ["random", *SIZES, "--out", "m", "--quantize", "int8", "--sequence-form", "s"],
+            "--sequence-form has no int8 form",
+        ),
+        (["random", *SIZES, "--out", "m", "--quantize", "int4"], "--quantize: invalid choice"),
         (["validate"], "MODEL"),
         (["publish"], "invalid choice: 'publish'"),
     ],

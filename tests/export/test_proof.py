@@ -228,7 +228,7 @@ def test_a_graph_that_the_checker_refuses_is_not_run(
         (lambda manifest: setattr(manifest.cell, "form", 0), r"manifest: cell\.form"),
         (
             lambda manifest: setattr(manifest.cell, "form", 2),
-            r"candidate\.input\.bias' is missing",
+            r"candidate\.input\.weight' is missing",
         ),
         (lambda manifest: setattr(manifest.output, "activation", 0), r"output\.activation"),
         (lambda manifest: setattr(manifest.golden, "steps", 3), r"golden\.inputs has 3072 bytes"),

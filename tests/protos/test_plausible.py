@@ -37,6 +37,7 @@ def test_a_sound_manifest_passes() -> None:
     ("edit", "fault"),
     [
         (lambda m: m.ClearField("name"), "name is empty"),
+        (lambda m: setattr(m.cell, "precision", 7), r"cell\.precision is 7, which this version"),
         (lambda m: m.cell.ClearField("form"), r"cell\.form is not one"),
         (lambda m: setattr(m.cell, "form", 9), r"cell\.form is not one"),
         (lambda m: setattr(m.cell, "layers", 0), r"cell\.layers is 0"),

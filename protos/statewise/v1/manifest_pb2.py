@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bstatewise/v1/manifest.proto\x12\x0cstatewise.v1\"\x82\x03\n\x08Manifest\x12\x16\n\x0e\x66ormat_version\x18\x01 \x01(\r\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x16\n\x0e\x63ontent_digest\x18\x03 \x01(\t\x12 \n\x04\x63\x65ll\x18\x04 \x01(\x0b\x32\x12.statewise.v1.Cell\x12\"\n\x05input\x18\x05 \x01(\x0b\x32\x13.statewise.v1.Input\x12$\n\x06output\x18\x06 \x01(\x0b\x32\x14.statewise.v1.Output\x12#\n\x06states\x18\x07 \x03(\x0b\x32\x13.statewise.v1.State\x12\x18\n\x10steps_per_second\x18\x08 \x01(\x01\x12+\n\x06golden\x18\t \x01(\x0b\x32\x1b.statewise.v1.GoldenVectors\x12\x32\n\nvalidation\x18\n \x01(\x0b\x32\x1e.statewise.v1.ValidationReport\x12,\n\nprovenance\x18\x0b \x01(\x0b\x32\x18.statewise.v1.Provenance\"\xae\x01\n\x04\x43\x65ll\x12%\n\x04\x66orm\x18\x01 \x01(\x0e\x32\x17.statewise.v1.Cell.Form\x12\x0e\n\x06layers\x18\x02 \x01(\r\x12\x0e\n\x06hidden\x18\x03 \x01(\r\x12\x0c\n\x04\x62ias\x18\x04 \x01(\x08\"Q\n\x04\x46orm\x12\x14\n\x10\x46ORM_UNSPECIFIED\x10\x00\x12\x19\n\x15\x46ORM_GRU_RESET_BEFORE\x10\x01\x12\x18\n\x14\x46ORM_GRU_RESET_AFTER\x10\x02\"%\n\x07\x43hannel\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04unit\x18\x02 \x01(\t\"@\n\x05Input\x12\x0e\n\x06tensor\x18\x01 \x01(\t\x12\'\n\x08\x63hannels\x18\x02 \x03(\x0b\x32\x15.statewise.v1.Channel\"\xe9\x01\n\x06Output\x12\x0e\n\x06tensor\x18\x01 \x01(\t\x12\'\n\x08\x63hannels\x18\x02 \x03(\x0b\x32\x15.statewise.v1.Channel\x12\x33\n\nactivation\x18\x03 \x01(\x0e\x32\x1f.statewise.v1.Output.Activation\"q\n\nActivation\x12\x1a\n\x16\x41\x43TIVATION_UNSPECIFIED\x10\x00\x12\x17\n\x13\x41\x43TIVATION_IDENTITY\x10\x01\x12\x16\n\x12\x41\x43TIVATION_SOFTMAX\x10\x02\x12\x16\n\x12\x41\x43TIVATION_SIGMOID\x10\x03\"}\n\x05State\x12\x14\n\x0cinput_tensor\x18\x01 \x01(\t\x12\x15\n\routput_tensor\x18\x02 \x01(\t\x12\r\n\x05shape\x18\x03 \x03(\r\x12\r\n\x05\x64type\x18\x04 \x01(\t\x12\x12\n\nbatch_axis\x18\x05 \x01(\r\x12\x15\n\rinitial_value\x18\x06 \x01(\x0c\"\x8d\x01\n\rGoldenVectors\x12\r\n\x05steps\x18\x01 \x01(\r\x12\r\n\x05\x62\x61tch\x18\x02 \x01(\r\x12\x0e\n\x06inputs\x18\x03 \x01(\x0c\x12\x15\n\rinitial_state\x18\x04 \x01(\x0c\x12\x0f\n\x07outputs\x18\x05 \x01(\x0c\x12\x13\n\x0b\x66inal_state\x18\x06 \x01(\x0c\x12\x11\n\ttolerance\x18\x07 \x01(\x01\"A\n\x10ValidationReport\x12-\n\x0b\x63omparisons\x18\x01 \x03(\x0b\x32\x18.statewise.v1.Comparison\"\x84\x01\n\nComparison\x12\r\n\x05\x63heck\x18\x01 \x01(\t\x12\x10\n\x08\x63ompared\x18\x02 \x01(\t\x12\x0e\n\x06values\x18\x03 \x01(\x04\x12\x13\n\x0bworst_error\x18\x04 \x01(\x01\x12\x11\n\ttolerance\x18\x05 \x01(\x01\x12\r\n\x05where\x18\x06 \x01(\t\x12\x0e\n\x06passed\x18\x07 \x01(\x08\"\x95\x02\n\nProvenance\x12\x13\n\x0b\x64\x61ta_digest\x18\x01 \x01(\t\x12\x0e\n\x06\x63onfig\x18\x02 \x01(\t\x12\x36\n\x07metrics\x18\x03 \x03(\x0b\x32%.statewise.v1.Provenance.MetricsEntry\x12\x38\n\x08versions\x18\x04 \x03(\x0b\x32&.statewise.v1.Provenance.VersionsEntry\x12\x0f\n\x07\x63reated\x18\x05 \x01(\t\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x1a/\n\rVersionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bstatewise/v1/manifest.proto\x12\x0cstatewise.v1\"\x82\x03\n\x08Manifest\x12\x16\n\x0e\x66ormat_version\x18\x01 \x01(\r\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x16\n\x0e\x63ontent_digest\x18\x03 \x01(\t\x12 \n\x04\x63\x65ll\x18\x04 \x01(\x0b\x32\x12.statewise.v1.Cell\x12\"\n\x05input\x18\x05 \x01(\x0b\x32\x13.statewise.v1.Input\x12$\n\x06output\x18\x06 \x01(\x0b\x32\x14.statewise.v1.Output\x12#\n\x06states\x18\x07 \x03(\x0b\x32\x13.statewise.v1.State\x12\x18\n\x10steps_per_second\x18\x08 \x01(\x01\x12+\n\x06golden\x18\t \x01(\x0b\x32\x1b.statewise.v1.GoldenVectors\x12\x32\n\nvalidation\x18\n \x01(\x0b\x32\x1e.statewise.v1.ValidationReport\x12,\n\nprovenance\x18\x0b \x01(\x0b\x32\x18.statewise.v1.Provenance\"\x97\x02\n\x04\x43\x65ll\x12%\n\x04\x66orm\x18\x01 \x01(\x0e\x32\x17.statewise.v1.Cell.Form\x12\x0e\n\x06layers\x18\x02 \x01(\r\x12\x0e\n\x06hidden\x18\x03 \x01(\r\x12\x0c\n\x04\x62ias\x18\x04 \x01(\x08\x12/\n\tprecision\x18\x05 \x01(\x0e\x32\x1c.statewise.v1.Cell.Precision\"Q\n\x04\x46orm\x12\x14\n\x10\x46ORM_UNSPECIFIED\x10\x00\x12\x19\n\x15\x46ORM_GRU_RESET_BEFORE\x10\x01\x12\x18\n\x14\x46ORM_GRU_RESET_AFTER\x10\x02\"6\n\tPrecision\x12\x15\n\x11PRECISION_FLOAT32\x10\x00\x12\x12\n\x0ePRECISION_INT8\x10\x01\"%\n\x07\x43hannel\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04unit\x18\x02 \x01(\t\"@\n\x05Input\x12\x0e\n\x06tensor\x18\x01 \x01(\t\x12\'\n\x08\x63hannels\x18\x02 \x03(\x0b\x32\x15.statewise.v1.Channel\"\xe9\x01\n\x06Output\x12\x0e\n\x06tensor\x18\x01 \x01(\t\x12\'\n\x08\x63hannels\x18\x02 \x03(\x0b\x32\x15.statewise.v1.Channel\x12\x33\n\nactivation\x18\x03 \x01(\x0e\x32\x1f.statewise.v1.Output.Activation\"q\n\nActivation\x12\x1a\n\x16\x41\x43TIVATION_UNSPECIFIED\x10\x00\x12\x17\n\x13\x41\x43TIVATION_IDENTITY\x10\x01\x12\x16\n\x12\x41\x43TIVATION_SOFTMAX\x10\x02\x12\x16\n\x12\x41\x43TIVATION_SIGMOID\x10\x03\"}\n\x05State\x12\x14\n\x0cinput_tensor\x18\x01 \x01(\t\x12\x15\n\routput_tensor\x18\x02 \x01(\t\x12\r\n\x05shape\x18\x03 \x03(\r\x12\r\n\x05\x64type\x18\x04 \x01(\t\x12\x12\n\nbatch_axis\x18\x05 \x01(\r\x12\x15\n\rinitial_value\x18\x06 \x01(\x0c\"\x8d\x01\n\rGoldenVectors\x12\r\n\x05steps\x18\x01 \x01(\r\x12\r\n\x05\x62\x61tch\x18\x02 \x01(\r\x12\x0e\n\x06inputs\x18\x03 \x01(\x0c\x12\x15\n\rinitial_state\x18\x04 \x01(\x0c\x12\x0f\n\x07outputs\x18\x05 \x01(\x0c\x12\x13\n\x0b\x66inal_state\x18\x06 \x01(\x0c\x12\x11\n\ttolerance\x18\x07 \x01(\x01\"A\n\x10ValidationReport\x12-\n\x0b\x63omparisons\x18\x01 \x03(\x0b\x32\x18.statewise.v1.Comparison\"\x84\x01\n\nComparison\x12\r\n\x05\x63heck\x18\x01 \x01(\t\x12\x10\n\x08\x63ompared\x18\x02 \x01(\t\x12\x0e\n\x06values\x18\x03 \x01(\x04\x12\x13\n\x0bworst_error\x18\x04 \x01(\x01\x12\x11\n\ttolerance\x18\x05 \x01(\x01\x12\r\n\x05where\x18\x06 \x01(\t\x12\x0e\n\x06passed\x18\x07 \x01(\x08\"\x95\x02\n\nProvenance\x12\x13\n\x0b\x64\x61ta_digest\x18\x01 \x01(\t\x12\x0e\n\x06\x63onfig\x18\x02 \x01(\t\x12\x36\n\x07metrics\x18\x03 \x03(\x0b\x32%.statewise.v1.Provenance.MetricsEntry\x12\x38\n\x08versions\x18\x04 \x03(\x0b\x32&.statewise.v1.Provenance.VersionsEntry\x12\x0f\n\x07\x63reated\x18\x05 \x01(\t\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x1a/\n\rVersionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,29 +38,31 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MANIFEST']._serialized_start=46
   _globals['_MANIFEST']._serialized_end=432
   _globals['_CELL']._serialized_start=435
-  _globals['_CELL']._serialized_end=609
-  _globals['_CELL_FORM']._serialized_start=528
-  _globals['_CELL_FORM']._serialized_end=609
-  _globals['_CHANNEL']._serialized_start=611
-  _globals['_CHANNEL']._serialized_end=648
-  _globals['_INPUT']._serialized_start=650
-  _globals['_INPUT']._serialized_end=714
-  _globals['_OUTPUT']._serialized_start=717
-  _globals['_OUTPUT']._serialized_end=950
-  _globals['_OUTPUT_ACTIVATION']._serialized_start=837
-  _globals['_OUTPUT_ACTIVATION']._serialized_end=950
-  _globals['_STATE']._serialized_start=952
-  _globals['_STATE']._serialized_end=1077
-  _globals['_GOLDENVECTORS']._serialized_start=1080
-  _globals['_GOLDENVECTORS']._serialized_end=1221
-  _globals['_VALIDATIONREPORT']._serialized_start=1223
-  _globals['_VALIDATIONREPORT']._serialized_end=1288
-  _globals['_COMPARISON']._serialized_start=1291
-  _globals['_COMPARISON']._serialized_end=1423
-  _globals['_PROVENANCE']._serialized_start=1426
-  _globals['_PROVENANCE']._serialized_end=1703
-  _globals['_PROVENANCE_METRICSENTRY']._serialized_start=1608
-  _globals['_PROVENANCE_METRICSENTRY']._serialized_end=1654
-  _globals['_PROVENANCE_VERSIONSENTRY']._serialized_start=1656
-  _globals['_PROVENANCE_VERSIONSENTRY']._serialized_end=1703
+  _globals['_CELL']._serialized_end=714
+  _globals['_CELL_FORM']._serialized_start=577
+  _globals['_CELL_FORM']._serialized_end=658
+  _globals['_CELL_PRECISION']._serialized_start=660
+  _globals['_CELL_PRECISION']._serialized_end=714
+  _globals['_CHANNEL']._serialized_start=716
+  _globals['_CHANNEL']._serialized_end=753
+  _globals['_INPUT']._serialized_start=755
+  _globals['_INPUT']._serialized_end=819
+  _globals['_OUTPUT']._serialized_start=822
+  _globals['_OUTPUT']._serialized_end=1055
+  _globals['_OUTPUT_ACTIVATION']._serialized_start=942
+  _globals['_OUTPUT_ACTIVATION']._serialized_end=1055
+  _globals['_STATE']._serialized_start=1057
+  _globals['_STATE']._serialized_end=1182
+  _globals['_GOLDENVECTORS']._serialized_start=1185
+  _globals['_GOLDENVECTORS']._serialized_end=1326
+  _globals['_VALIDATIONREPORT']._serialized_start=1328
+  _globals['_VALIDATIONREPORT']._serialized_end=1393
+  _globals['_COMPARISON']._serialized_start=1396
+  _globals['_COMPARISON']._serialized_end=1528
+  _globals['_PROVENANCE']._serialized_start=1531
+  _globals['_PROVENANCE']._serialized_end=1808
+  _globals['_PROVENANCE_METRICSENTRY']._serialized_start=1713
+  _globals['_PROVENANCE_METRICSENTRY']._serialized_end=1759
+  _globals['_PROVENANCE_VERSIONSENTRY']._serialized_start=1761
+  _globals['_PROVENANCE_VERSIONSENTRY']._serialized_end=1808
 # @@protoc_insertion_point(module_scope)

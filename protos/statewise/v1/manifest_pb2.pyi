@@ -105,14 +105,37 @@ class Cell(google.protobuf.message.Message):
     FORM_GRU_RESET_AFTER: Cell.Form.ValueType  # 2
     """The reset gate is applied after it (PyTorch, Keras, cuDNN)."""
 
+    class _Precision:
+        ValueType = typing.NewType("ValueType", builtins.int)
+        V: typing_extensions.TypeAlias = ValueType
+
+    class _PrecisionEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[Cell._Precision.ValueType], builtins.type):
+        DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+        PRECISION_FLOAT32: Cell._Precision.ValueType  # 0
+        PRECISION_INT8: Cell._Precision.ValueType  # 1
+        """States rounded to uint8 at the fixed scale 1/127 around 128, weights to int8 with a scale a
+        column: a row's bits depend on no other row.
+        """
+
+    class Precision(_Precision, metaclass=_PrecisionEnumTypeWrapper):
+        """How the products with states are computed; the input's products are always float32."""
+
+    PRECISION_FLOAT32: Cell.Precision.ValueType  # 0
+    PRECISION_INT8: Cell.Precision.ValueType  # 1
+    """States rounded to uint8 at the fixed scale 1/127 around 128, weights to int8 with a scale a
+    column: a row's bits depend on no other row.
+    """
+
     FORM_FIELD_NUMBER: builtins.int
     LAYERS_FIELD_NUMBER: builtins.int
     HIDDEN_FIELD_NUMBER: builtins.int
     BIAS_FIELD_NUMBER: builtins.int
+    PRECISION_FIELD_NUMBER: builtins.int
     form: Global___Cell.Form.ValueType
     layers: builtins.int
     hidden: builtins.int
     bias: builtins.bool
+    precision: Global___Cell.Precision.ValueType
     def __init__(
         self,
         *,
@@ -120,8 +143,9 @@ class Cell(google.protobuf.message.Message):
         layers: builtins.int = ...,
         hidden: builtins.int = ...,
         bias: builtins.bool = ...,
+        precision: Global___Cell.Precision.ValueType = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["bias", b"bias", "form", b"form", "hidden", b"hidden", "layers", b"layers"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["bias", b"bias", "form", b"form", "hidden", b"hidden", "layers", b"layers", "precision", b"precision"]) -> None: ...
 
 Global___Cell: typing_extensions.TypeAlias = Cell
 
@@ -274,7 +298,7 @@ class GoldenVectors(google.protobuf.message.Message):
     final_state: builtins.bytes
     """float64 [batch, state size]"""
     tolerance: builtins.float
-    """Largest absolute error allowed to an execution provider that computes in float32."""
+    """Largest absolute error allowed to an execution provider that computes in the cell's precision."""
     def __init__(
         self,
         *,
