@@ -15,6 +15,10 @@ _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 # Fields of /proc/<pid>/stat behind the command's name, which may hold spaces itself.
 _PARENT = 1
 _UTIME, _CSTIME = 11, 14
+_MACHINE = Path("/proc/stat")
+# Of its first line: user, nice, system, and what another machine on the same hardware took. Time in
+# interrupts is left out, since it counts to no process.
+_TAKEN = (1, 2, 3, 8)
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,13 @@ def cpu_seconds(pids: list[int]) -> float:
     """User and system time of processes and of their children that have ended."""
     ticks = sum(int(field) for pid in pids for field in _stat(pid)[_UTIME : _CSTIME + 1])
     return ticks / _TICKS_PER_SECOND
+
+
+def machine_cpu_seconds() -> float:
+    """Time that all processes of the machine together have used, on all cores."""
+    with _MACHINE.open() as stat:
+        fields = stat.readline().split()
+    return sum(int(fields[index]) for index in _TAKEN) / _TICKS_PER_SECOND
 
 
 def memory_bytes(pids: list[int]) -> int:

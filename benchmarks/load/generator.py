@@ -4,6 +4,7 @@ Owns the sockets, the clock and the figures. Knows nothing of frames or messages
 """
 
 import gc
+import math
 import select
 import socket
 import time
@@ -23,6 +24,8 @@ from benchmarks.load.settings import LoadReport, LoadSettings
 _CONNECT_SECONDS = 10.0
 _SILENCE_SECONDS = 20.0
 _READ_BYTES = 1 << 18
+# For all streams to come in before the warm-up; those without an answer by then count as starved.
+_FIRST_ANSWERS_SECONDS = 3.0
 _MS_PER_NS = 1e-6
 # For what the server still has to do once its streams are silent.
 _SETTLE_SECONDS = 0.5
@@ -61,8 +64,9 @@ class Generator:
         with self._connected():
             if self._settings.idle:
                 return self._idle()
-            if self._settings.rate:
-                self._until_answered()
+            # A rate begins when nobody is missing; a crowd that is answered at once may leave some
+            # waiting for ever.
+            self._until_answered(math.inf if self._settings.rate else _FIRST_ANSWERS_SECONDS)
             self._drive(self._settings.warmup_seconds)
             report = self._measure()
             self._finish()
@@ -113,11 +117,12 @@ class Generator:
     def _measure(self) -> LoadReport:
         server = self._server()
         first, self._late = len(self._latencies), []
-        server_before = cores.cpu_seconds(server)
+        all_before, server_before = cores.machine_cpu_seconds(), cores.cpu_seconds(server)
         load_before, start = time.process_time(), time.perf_counter()
         self._drive(self._settings.seconds)
         seconds, load = time.perf_counter() - start, time.process_time() - load_before
         server_cpu = cores.cpu_seconds(server) - server_before
+        everything = cores.machine_cpu_seconds() - all_before
         measured = np.array(self._latencies[first:], np.float64) * _MS_PER_NS
         if not measured.size:
             raise LoadError(f"no step was answered in {seconds:.3g} s")
@@ -127,6 +132,7 @@ class Generator:
             seconds=seconds,
             load_cpu_seconds=load,
             server_cpu_seconds=server_cpu,
+            other_cpu_seconds=max(everything - server_cpu - load, 0.0),
             latency_p50_ms=float(p50),
             latency_p90_ms=float(p90),
             latency_p99_ms=float(p99),
@@ -148,8 +154,10 @@ class Generator:
         pid = self._settings.server_pid
         return cores.process_tree(pid) if pid else []
 
-    def _until_answered(self) -> None:
-        while not all(one.outputs for one in self.conversations):
+    def _until_answered(self, seconds: float = math.inf) -> None:
+        """Drives the streams until each has had an answer, for so long at most."""
+        deadline = time.perf_counter() + seconds
+        while time.perf_counter() < deadline and not all(one.outputs for one in self.conversations):
             self._exchange()
 
     def _drive(self, seconds: float) -> None:

@@ -71,6 +71,7 @@ class LoadReport:
         seconds: how long the clock ran.
         load_cpu_seconds: processor time of this generator.
         server_cpu_seconds: processor time of the server and its children.
+        other_cpu_seconds: processor time of the rest of the machine, which may have disturbed.
         latency_p50_ms, latency_p90_ms, latency_p99_ms, latency_p999_ms: from when a step was sent,
             or was due at a rate, to its result's arrival.
         late_p99_ms: how long after it was due a step was sent, at a rate: the generator's own part.
@@ -82,6 +83,7 @@ class LoadReport:
     seconds: float = 0.0
     load_cpu_seconds: float = 0.0
     server_cpu_seconds: float = 0.0
+    other_cpu_seconds: float = 0.0
     latency_p50_ms: float = 0.0
     latency_p90_ms: float = 0.0
     latency_p99_ms: float = 0.0

@@ -24,6 +24,8 @@ from benchmarks.serving.trial import Trial
 
 # A rate of which less than this share is answered in time is over the server's limit.
 _KEPT_UP = 0.97
+# With other work than this share of a core, a trial is taken again, so many times in all.
+_QUIET, _TRIES = 0.1, 3
 OVER_THE_LIMIT = "over its limit"
 
 
@@ -122,6 +124,15 @@ class Bench:
                     return
 
     def _try(self, case: Case, server: Server) -> Trial:
+        """A trial that nothing else disturbed, or the least disturbed of a few."""
+        tries: list[Trial] = []
+        while len(tries) < _TRIES:
+            tries.append(self._once(case, server))
+            if disturbance(tries[-1]) <= _QUIET:
+                break
+        return min(tries, key=disturbance)
+
+    def _once(self, case: Case, server: Server) -> Trial:
         visit = case.visit
         return trial.run(
             case.load_settings(server, self._settings),
@@ -137,6 +148,11 @@ class Bench:
             model.make(place, sizes=sizes)
             self._repositories[sizes] = place
         return self._repositories[sizes]
+
+
+def disturbance(one: Trial) -> float:
+    """Processor time that others took during a trial, as a share of a core."""
+    return one.report.other_cpu_seconds / one.load.seconds
 
 
 def kept_up(one: Trial) -> bool:

@@ -9,7 +9,7 @@ from statistics import median
 
 from benchmarks import machine
 from benchmarks.report import Record
-from benchmarks.serving.bench import Findings
+from benchmarks.serving.bench import Findings, disturbance
 from benchmarks.serving.cases import Case
 from benchmarks.serving.contenders import PLAIN_AIO
 from benchmarks.serving.trial import Trial
@@ -85,6 +85,7 @@ def _of_load(trials: Sequence[Trial]) -> Record:
             trials, lambda one: one.report.load_cpu_seconds / one.report.steps * _US
         ),
         "load_cpu_percent": load_percent,
+        "other_cpu_percent": 100 * _median(trials, disturbance),
         # At a rate it never rests, since it looks at the clock; there, `late` tells.
         "load_limits": not trials[0].load.rate and load_percent > _LOAD_LIMIT,
     }

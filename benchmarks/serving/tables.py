@@ -30,10 +30,12 @@ _TIMES = Column("times plain", "steps_per_second_times_plain", ".2f")
 _COST = Column("server CPU us/step", "server_cpu_us_per_step", ".1f")
 _P50 = Column("p50 ms", "latency_p50_ms", ".2f")
 _P99 = Column("p99 ms", "latency_p99_ms", ".2f")
+_OTHERS = Column("others' core %", "other_cpu_percent", ".0f")
 _LOAD = (
     Column("load CPU us/step", "load_cpu_us_per_step", ".1f"),
     Column("load core %", "load_cpu_percent", ".0f"),
     Column("load limits", "load_limits", ""),
+    _OTHERS,
 )
 
 TABLES: dict[PartName, Table] = {
@@ -69,6 +71,7 @@ TABLES: dict[PartName, Table] = {
             Column("p99.9 ms", "latency_p999_ms", ".2f"),
             Column("late p99 ms", "late_p99_ms", ".2f"),
             Column("server core %", "server_cpu_percent", ".0f"),
+            _OTHERS,
         ),
         "serving_open.png",
     ),
@@ -116,6 +119,7 @@ TABLES: dict[PartName, Table] = {
             Column("capacity times one", "capacity_times_one_worker", ".2f"),
             Column("server core %", "server_cpu_percent", ".0f"),
             Column("load core %", "load_cpu_percent", ".0f"),
+            _OTHERS,
         ),
     ),
 }

@@ -22,7 +22,12 @@ def case(
 
 
 def sample(
-    one: Case, steps: int = 1000, server_cpu: float = 1.0, load_cpu: float = 0.25, p50: float = 2.0
+    one: Case,
+    steps: int = 1000,
+    server_cpu: float = 1.0,
+    load_cpu: float = 0.25,
+    other_cpu: float = 0.0,
+    p50: float = 2.0,
 ) -> Trial:
     """A second of a load."""
     report = LoadReport(
@@ -30,6 +35,7 @@ def sample(
         seconds=1.0,
         load_cpu_seconds=load_cpu,
         server_cpu_seconds=server_cpu,
+        other_cpu_seconds=other_cpu,
         latency_p50_ms=p50,
         latency_p90_ms=2 * p50,
         latency_p99_ms=3 * p50,

@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -53,3 +54,10 @@ def test_a_process_that_is_gone_counts_nothing():
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
     assert cores.cpu_seconds([process.pid]) == 0
+
+
+def test_the_machine_s_time_has_that_of_its_processes():
+    before, mine = cores.machine_cpu_seconds(), time.process_time()
+    while time.process_time() - mine < 0.2:
+        pass
+    assert cores.machine_cpu_seconds() - before >= 0.15
