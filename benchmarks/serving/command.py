@@ -29,10 +29,9 @@ model's own before a figure is printed.
   sizes    64 streams, four sizes of the model
   workers  two processes against one
 
-As it stands it measures `closed` beside the plain servers, in two minutes. Triton and MLServer are
-installed on demand, each in an environment of its own under benchmarks/.peers; one that can't be
-had is left out. A run of some parts leaves the records of the others as they are. Where a server
-takes less than all of its core under many streams, other work held it up.
+As it stands it measures `closed` beside the plain servers, in under three minutes. Triton and
+MLServer are installed on demand, each in an environment of its own under benchmarks/.peers; one
+that can't be had is left out. A run of some parts leaves the records of the others as they are.
 
 example:
   python -m benchmarks serving

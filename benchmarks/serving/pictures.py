@@ -64,12 +64,12 @@ def _open(records: Sequence[Record]) -> Figure:
     figure = Figure(figsize=(10, 4.6), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
     for axes, name in zip(panels, ("p50", "p99"), strict=True):
-        # The last rate is one that it did not keep up with: a line up to the edge.
         _lines(axes, records, "rate", f"latency_{name}_ms")
         axes.set_title(f"{name}, ms", fontsize="medium")
         axes.set_xlabel("steps/s sent")
         axes.xaxis.set_major_formatter("{x:,.0f}")
         axes.locator_params(axis="x", nbins=6)
+        axes.margins(x=0.06)
         _logarithmic(axes)
     _legend(figure, panels[0])
     return figure
@@ -122,11 +122,18 @@ def _bars(axes: Axes, records: Sequence[Record], servers: Sequence[str], field: 
     bars = axes.barh(
         [servers.index(name) for name in names], values, color=[_COLOURS[n] for n in names]
     )
-    axes.bar_label(bars, [f"{value:,.0f}" for value in values], padding=3, fontsize="small")
-    axes.set_xlim(0, 1.25 * max(values))
+    labels = [f"{value:,.0f}{_hungry(one)}" for value, one in zip(values, records, strict=True)]
+    axes.bar_label(bars, labels, padding=3, fontsize="small")
+    axes.set_xlim(0, 1.3 * max(values))
     axes.locator_params(axis="x", nbins=3)
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def _hungry(one: Record) -> str:
+    """Of those who were served in place of others."""
+    starved = one.get("starved_streams", 0)
+    return f"  ({starved} starved)" if starved else ""
 
 
 def _lines(axes: Axes, records: Sequence[Record], across: str, up: str) -> None:

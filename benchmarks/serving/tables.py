@@ -60,7 +60,7 @@ TABLES: dict[PartName, Table] = {
     "open": Table(
         "64 streams, steps sent when they are due",
         "Latency counts from when a step was due, so that the load's own lateness (`late`) is in "
-        "it. A server is asked for higher rates until it answers less than 97% of one in time.",
+        "it. A server's rates end with the first of which it answers less than 97% in time.",
         (
             _SERVER,
             Column("sent/s", "rate", ",.0f"),

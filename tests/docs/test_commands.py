@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import statewise_client.__main__
 
+import benchmarks.__main__
 import export.arguments
 import service.__main__
 import training.__main__
@@ -17,6 +18,7 @@ PARSERS = {
     "python -m training": training.__main__._parser,
     "python -m export": export.arguments.parser,
     "python -m service": service.__main__._parser,
+    "python -m benchmarks": benchmarks.__main__._parser,
     "statewise": statewise_client.__main__._parser,
 }
 
