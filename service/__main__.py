@@ -141,6 +141,29 @@ def _add_serve_times(serve: argparse.ArgumentParser) -> None:
         help="silence that ends a sequence, where its config.pbtxt says nothing (60)",
     )
     serve.add_argument(
+        "--state-store",
+        metavar="URL",
+        help="where states are kept: memory:, sqlite:PATH or redis://HOST:PORT/DB (memory:)",
+    )
+    serve.add_argument(
+        "--state-seconds",
+        type=float,
+        metavar="S",
+        help="how long a stream that nobody advances is kept (3600)",
+    )
+    serve.add_argument(
+        "--checkpoint-ms",
+        type=float,
+        metavar="MS",
+        help="time between two checkpoints of a stream, in milliseconds (500)",
+    )
+    serve.add_argument(
+        "--checkpoint-steps",
+        type=int,
+        metavar="N",
+        help="steps after which a stream has a checkpoint before its time; 0 for none (0)",
+    )
+    serve.add_argument(
         "--drain-seconds", type=float, metavar="S", help="time to close after SIGTERM (25)"
     )
 

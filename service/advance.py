@@ -70,6 +70,15 @@ class States(Protocol):
     def release(self, slot: Slot) -> bool:
         """Gives a slot back; False if that was done before."""
 
+    def read(self, rows: NDArray[np.intp]) -> Array:
+        """A copy of the packed states of slots by their rows, (rows, state width).
+
+        To be called while no step is under way.
+        """
+
+    def write(self, slot: Slot, state: Array) -> None:
+        """Sets a slot's packed state, (state width,), while no step is under way."""
+
 
 class HostAdvance:
     """States in host memory, beside an engine that takes them as rows."""

@@ -53,6 +53,14 @@ class Arena:
         """Gives a slot back; False if that was done before."""
         return self._slots.release(slot)
 
+    def read(self, rows: NDArray[np.intp]) -> Array:
+        """A copy of the states of `rows`, (rows, state size)."""
+        return self.rows[rows]
+
+    def write(self, slot: Slot, state: Array) -> None:
+        """Sets a slot's state to one that was kept, (state size,)."""
+        self.rows[slot.row] = state
+
     def gather(self, slots: NDArray[np.intp], out: Array) -> None:
         """Copies the rows of `slots`, (batch,), into `out`, (batch, state size)."""
         # mode="clip" skips a bounds check that acquire has made true.

@@ -84,6 +84,7 @@ class Batcher:
         self._row_bytes = advance.inputs[:1].nbytes
         self._inputs = _memory(advance)
         self._flying = False
+        self._resting: list[Callable[[], None]] = []
         self._retired: list[Slot] = []
         self._scheduled = False
         self._closed = False
@@ -173,6 +174,16 @@ class Batcher:
         else:
             self._states.release(slot)
 
+    def at_rest(self, act: Callable[[], None]) -> None:
+        """Does something while no step is under way: at once, or when the batch has landed.
+
+        Steps that were delivered by then are taken whole, and none of those that wait has begun.
+        """
+        if self._flying:
+            self._resting.append(act)
+        else:
+            act()
+
     def close(self) -> None:
         """Settles everything that is queued with Unavailable; a call under way still lands."""
         self._closed = True
@@ -199,9 +210,9 @@ class Batcher:
             self._schedule(loop)
             return
         tick = _Tick(self._advance, batch, started, waited)
+        self._flying = True
         failure = _outcome(self._gather, tick)
         if failure is None and self._executor is not None:
-            self._flying = True
             call = loop.run_in_executor(self._executor, _outcome, self._compute, tick)
             call.add_done_callback(lambda done: self._land(tick, done.result()))
         else:
@@ -233,8 +244,19 @@ class Batcher:
         for slot in self._retired:
             self._states.release(slot)
         self._retired.clear()
+        if self._resting:
+            self._rest()
         self._count(tick, failure)
         self._schedule(asyncio.get_running_loop())
+
+    def _rest(self) -> None:
+        """Does what had to wait for the batch to land."""
+        resting, self._resting = self._resting, []
+        for act in resting:
+            try:
+                act()
+            except Exception:
+                _log.exception("what had to wait for a batch failed")
 
     def _scatter(self, tick: _Tick) -> None:
         rows = len(tick.batch)

@@ -24,6 +24,7 @@ class Chunk(NamedTuple):
         dtype: "float32" is what models take.
         steps, features: shape of the data.
         data: little-endian, row-major.
+        acknowledged: highest number of a chunk whose result the caller has.
     """
 
     sequence: int
@@ -31,6 +32,7 @@ class Chunk(NamedTuple):
     steps: int
     features: int
     data: bytes
+    acknowledged: int = 0
 
 
 def decode(chunk: Chunk, features: int, max_steps: int) -> Float32:

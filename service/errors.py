@@ -7,6 +7,7 @@ Owns the error tree and the neutral codes. Knows nothing of gRPC: `rpc/status.py
     ├── NotFound                  MISSING    a name that was never there
     ├── AlreadyExists             TAKEN      an id that is in use
     ├── ProtocolViolation         STATE      the right message at the wrong time
+    ├── Gone                      STATE      what is asked for was there, and no more
     ├── Exhausted                 FULL       nobody's: a limit is reached, try again later
     ├── Unavailable               AWAY       nobody's: this server is stopping
     ├── ModelFault                FAULT      the model's: it failed on an input that it accepted
@@ -82,6 +83,12 @@ class AlreadyExists(ServiceError):
 
 class ProtocolViolation(ServiceError):
     """A message that would be right at another time."""
+
+    code = Code.STATE
+
+
+class Gone(ServiceError):
+    """What the request names was there once: it has expired, was closed, or is another's now."""
 
     code = Code.STATE
 

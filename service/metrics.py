@@ -103,6 +103,21 @@ class Metrics:
         self._restarted = counter(
             "statewise_sequences_restarted", "Sequences begun anew while they were live."
         )
+        self._checkpoints = counter("statewise_checkpoints", "States written to the store.")
+        self._store_failures = counter(
+            "statewise_store_failures",
+            "Writes that the store did not take, by reason.",
+            ("reason",),
+        )
+        self._fenced = counter(
+            "statewise_streams_fenced", "Streams ended here since another server claimed them."
+        )
+        self._resumed = counter(
+            "statewise_streams_resumed", "Streams that went on in another call."
+        )
+        self._states_expired = counter(
+            "statewise_states_expired", "Kept streams that nobody advanced for too long."
+        )
         self._info = gauge(
             "statewise_model_info",
             "1 for each model served: which content, on which provider, with which bits.",
@@ -131,6 +146,26 @@ class Metrics:
     def sequence_restarted(self) -> None:
         """Counts a START on an id that was live."""
         self._restarted.inc()
+
+    def checkpointed(self, states: int) -> None:
+        """Counts states that were written to the store."""
+        self._checkpoints.inc(states)
+
+    def store_failed(self, reason: str) -> None:
+        """Counts a write that the store did not take."""
+        self._store_failures.labels(reason).inc()
+
+    def fenced(self) -> None:
+        """Counts a stream that another server has claimed."""
+        self._fenced.inc()
+
+    def resumed(self) -> None:
+        """Counts a stream that went on in another call."""
+        self._resumed.inc()
+
+    def expired(self, streams: int) -> None:
+        """Counts kept streams that nobody advanced for too long."""
+        self._states_expired.inc(streams)
 
     def refused_open(self, reason: str) -> None:
         """Counts a stream that was not opened."""

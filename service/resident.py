@@ -81,6 +81,8 @@ class Resident:
         self._constants = {name: self._value(one) for name, one in signature.constants.items()}
         self._bindings: dict[int, _Binding] = {}
         self._sound: list[Array] = []
+        # Packed states that were restored and are not on the device yet, by row.
+        self._restored: dict[int, Array] = {}
         self._begun: list[Array] | None = None
 
     @property
@@ -101,14 +103,44 @@ class Resident:
         """
         slot = self._slots.acquire()
         self._fresh[slot.row] = True
+        self._restored.pop(slot.row, None)
         return slot
 
     def release(self, slot: Slot) -> bool:
         """Gives a slot back; False if that was done before."""
         return self._slots.release(slot)
 
+    def read(self, rows: NDArray[np.intp]) -> Array:
+        """A copy of the packed states of slots by their rows, (rows, state width)."""
+        self._restore()
+        layout = self.signature.state_layout()
+        found = layout.rows(len(rows))
+        for index, arena in enumerate(self._arenas):
+            layout.view(found, index)[...] = arena.numpy()[rows]
+        found[self._fresh[rows]] = self.signature.initial_row()
+        return found
+
+    def write(self, slot: Slot, state: Array) -> None:
+        """Sets a slot's packed state, (state width,); it goes to the device with the next call."""
+        self._fresh[slot.row] = False
+        self._restored[slot.row] = state
+
+    def _restore(self) -> None:
+        """Brings restored states to the device, all at once: the arena crosses twice for it."""
+        if not self._restored:
+            return
+        layout = self.signature.state_layout()
+        rows = np.array(list(self._restored), np.intp)
+        packed = np.stack(list(self._restored.values()))
+        for index, arena in enumerate(self._arenas):
+            values = arena.numpy().copy()
+            values[rows] = layout.view(packed, index)
+            arena.update_inplace(values)
+        self._restored.clear()
+
     def gather(self, slots: NDArray[np.intp]) -> None:
         """Says whose states the first rows are, (batch,)."""
+        self._restore()
         self._rows[: len(slots), 0] = slots
         self._first[: len(slots)] = self._fresh[slots]
 

@@ -12,13 +12,14 @@ from collections.abc import Callable
 import numpy as np
 
 from service.errors import InvalidArgument, ServiceError, shorten, stopping
+from service.live import Stream
 from service.metrics import Metrics
 from service.models import Models, ServedModel
 from service.ready import Ready, Whole
 from service.requests import Answer, Request, SequenceId, check_outputs, decode, encode
 from service.settings import Settings
 from service.stepping import packed, steps_of
-from service.streams import Stream, Streams
+from service.streams import Streams
 from service.tensors import Array
 
 # Called once with what came of a request.

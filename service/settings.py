@@ -40,6 +40,18 @@ class Settings:
         workers: processes that share the port, one a core. One, since a sequence of the Open
             Inference Protocol has to keep its connection where there are several.
         worker: 1 in a process that a supervisor started.
+        state_store: where states are kept beside the arena: memory:, sqlite:PATH or redis://.
+            Memory, which needs nothing and outlives a connection; the others outlive the process.
+        state_bytes: most bytes of states that a store keeps. Half a million streams of 128 units.
+        state_seconds: how long a stream that nobody advances is kept. An hour outlasts a night's
+            train tunnel, and a client that never comes back is forgotten the same day.
+        checkpoint_ms: between two checkpoints of a stream that goes on, in milliseconds; that much
+            is computed again after a crash. Where a round takes long, the next waits for longer,
+            so that checkpoints never take more than a twentieth of the time.
+        checkpoint_steps: a stream that took so many steps since its last checkpoint has one now; 0
+            leaves it to the time.
+        max_unacknowledged_bytes: results of one stream that are kept until its caller says that it
+            has them. Beyond that the oldest go, and can't be sent again.
         drain_seconds: how long open streams may go on after SIGTERM. Below the 30 s that
             orchestrators wait before they kill.
     """
@@ -60,6 +72,12 @@ class Settings:
     inline_limit_ms: float = 1.0
     workers: int = 1
     worker: int = 0
+    state_store: str = "memory:"
+    state_bytes: int = 1024**3
+    state_seconds: float = 3_600.0
+    checkpoint_ms: float = 500.0
+    checkpoint_steps: int = 0
+    max_unacknowledged_bytes: int = 1024 * 1024
     drain_seconds: float = 25.0
 
     def __post_init__(self) -> None:
@@ -77,6 +95,11 @@ class Settings:
         within("inline_limit_ms", self.inline_limit_ms, 0, 1_000)
         within("workers", self.workers, 1, 1_024)
         within("worker", self.worker, 0, 1)
+        within("state_bytes", self.state_bytes, 1_024, 2**50)
+        within("state_seconds", self.state_seconds, 0.001, 1e9)
+        within("checkpoint_ms", self.checkpoint_ms, 1, 3_600_000)
+        within("checkpoint_steps", self.checkpoint_steps, 0, 2**50)
+        within("max_unacknowledged_bytes", self.max_unacknowledged_bytes, 0, 2**40)
         within("drain_seconds", self.drain_seconds, 0, 86_400)
         if self.provider not in get_args(Provider):
             raise SettingsError(f"provider is {self.provider!r}; take one of cpu, cuda, auto")

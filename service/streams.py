@@ -1,13 +1,13 @@
 """The seam: open a stream, push chunks, close it. No transport knows more, and this knows none.
 
 Owns live streams, their ids and the order of their chunks. The state itself lives in the arena, the
-batch is made in the batcher.
+batch is made in the batcher; what becomes of a stream without its call is `kept`'s affair.
 """
 
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from service.chunks import Chunk, Float32, decode
 from service.errors import (
@@ -18,39 +18,13 @@ from service.errors import (
     Unavailable,
     stopping,
 )
+from service.live import Stream
 from service.metrics import Metrics
 from service.models import Models, ServedModel
 from service.ready import Ready
 from service.settings import Settings
-from service.slots import Slot
 from service.stepping import packed
 from service.tensors import Array
-
-
-class Stream:
-    """A live stream.
-
-    Attributes:
-        id: unique among live streams.
-        model: computes its steps.
-        expected: number of the chunk that comes next.
-        number: its number among the streams of this server, from 1.
-        steps: steps taken so far.
-        ended: why the server closed it; None where it did not.
-    """
-
-    __slots__ = ("busy", "ended", "expected", "id", "model", "number", "slot", "steps")
-
-    def __init__(self, stream_id: str, number: int, model: ServedModel, slot: Slot) -> None:
-        """Starts before the first step."""
-        self.id = stream_id
-        self.number = number
-        self.ended: ServiceError | None = None
-        self.model = model
-        self.slot = slot
-        self.expected = 1
-        self.steps = 0
-        self.busy = False
 
 
 class Streams:
@@ -67,6 +41,8 @@ class Streams:
         self._evictions: dict[int, asyncio.Event] = {}
         self._draining = False
         self._emptied = asyncio.Event()
+        # Told of each chunk of a kept stream that was taken, with its outputs.
+        self.on_taken: Callable[[Stream, int, Array], None] | None = None
 
     @property
     def draining(self) -> bool:
@@ -77,6 +53,14 @@ class Streams:
     def live(self) -> int:
         """Number of open streams."""
         return len(self._live)
+
+    def __iter__(self) -> Iterator[Stream]:
+        """The open streams."""
+        return iter(list(self._live.values()))
+
+    def get(self, stream_id: str) -> Stream | None:
+        """An open stream."""
+        return self._live.get(stream_id)
 
     def open(self, model: str, version: str = "", stream_id: str = "") -> Stream:
         """Opens a stream in the model's initial state.
@@ -94,17 +78,61 @@ class Streams:
             Unavailable: the server is stopping.
         """
         try:
-            stream = self._opened(model, version, stream_id)
+            return self.add(self.admit(model, version, stream_id), stream_id)
         except ServiceError as error:
             self._metrics.refused_open(error.reason)
             raise
+
+    def admit(self, model: str, version: str, stream_id: str) -> ServedModel:
+        """The model that a new stream would run on, if it may be opened.
+
+        Raises:
+            NotFound, AlreadyExists, InvalidArgument, Unavailable: as in `open`.
+        """
+        if self._draining:
+            raise stopping()
+        served = self._models.find(model, version)
+        if len(stream_id) > self._max_id_length:
+            raise InvalidArgument(
+                f"stream_id has {len(stream_id)} characters; take at most {self._max_id_length}",
+                reason="STREAM_ID_LENGTH",
+            )
+        if stream_id in self._live:
+            raise AlreadyExists(
+                f"stream_id is {stream_id!r}, which is open; take another, or leave it empty",
+                reason="STREAM_EXISTS",
+                stream_id=stream_id,
+            )
+        if not served.signature.states:
+            raise InvalidArgument(
+                f"model {served.name} keeps no state; ask it by the Open Inference Protocol",
+                reason="MODEL_STATELESS",
+            )
+        return served
+
+    def add(self, model: ServedModel, stream_id: str = "") -> Stream:
+        """Opens a stream that was admitted.
+
+        Raises:
+            Exhausted: the model has no stream free.
+        """
+        slot = model.arena.acquire()
+        self._opens += 1
+        stream = Stream(stream_id or new_id(), self._opens, model, slot)
         self._live[stream.id] = stream
         self._emptied.clear()
-        stream.model.metrics.opened.inc()
+        model.metrics.opened.inc()
         return stream
 
+    def hand_over(self, stream: Stream) -> Stream:
+        """Gives a stream that is idle, and has ended for one call, to another call."""
+        heir = Stream(stream.id, stream.number, stream.model, stream.slot)
+        heir.expected, heir.steps, heir.keeping = stream.expected, stream.steps, stream.keeping
+        self._live[stream.id] = heir
+        return heir
+
     async def push(self, stream: Stream, chunk: Chunk) -> Float32:
-        """Advances a stream by a chunk. Cancelling the wait closes the stream.
+        """Advances a stream by a chunk. Cancelling the wait closes a stream that is not kept.
 
         Args:
             stream: open, with no other chunk under way.
@@ -119,27 +147,31 @@ class Streams:
             ModelFault: the model failed; the stream is closed.
             Unavailable: the server is stopping; the stream is closed.
         """
+        if stream.keeping is not None:
+            stream.keeping.acknowledge(chunk.acknowledged)
         inputs = self._accepted(stream, chunk)
-        stream.busy = True
+        future: asyncio.Future[Float32] = asyncio.get_running_loop().create_future()
+
+        def taken(ready: Ready) -> None:
+            if future.done():
+                return
+            if ready.error is None:
+                future.set_result(ready.joined().reshape(chunk.steps, -1))
+            else:
+                future.set_exception(ready.error)
+
+        under_way = self._begin(stream, inputs, chunk.steps, taken)
         try:
-            outputs: Float32 = await stream.model.batcher.submit(
-                stream.slot, inputs.data, chunk.steps
-            )
-        except BaseException:
-            # Failed or cancelled half-way: nobody can say which steps its state has taken.
-            self.close(stream)
+            return await future
+        except asyncio.CancelledError:
+            # A kept stream's chunk is taken all the same: its state stays one that has a number.
+            if stream.keeping is None:
+                stream.model.batcher.drop(under_way)
+                self.close(stream)
             raise
-        stream.busy = False
-        stream.expected += 1
-        stream.steps += chunk.steps
-        return outputs
 
     def advance(
-        self,
-        stream: Stream,
-        inputs: Array,
-        steps: int,
-        then: Callable[[Ready], None],
+        self, stream: Stream, inputs: Array, steps: int, then: Callable[[Ready], None]
     ) -> None:
         """Advances a stream by packed rows that were checked before; `then` gets the answer.
 
@@ -148,19 +180,32 @@ class Streams:
         Raises:
             ProtocolViolation: the stream is closed, or another of its chunks is under way.
         """
-        if stream.busy or self._live.get(stream.id) is not stream:
+        if stream.busy or stream.ended or self._live.get(stream.id) is not stream:
             raise _untimely(stream, stream.expected)
+        self._begin(stream, inputs, steps, then)
+
+    def _begin(
+        self, stream: Stream, inputs: Array, steps: int, then: Callable[[Ready], None]
+    ) -> Ready:
         stream.busy = True
 
         def done(ready: Ready) -> None:
             stream.busy = False
-            stream.expected += 1
-            stream.steps += ready.steps
             if ready.error is not None:
+                # Nobody can say which steps its state has taken.
                 self.close(stream)
+            else:
+                stream.expected += 1
+                stream.steps += ready.steps
+                if stream.keeping is not None and self.on_taken is not None:
+                    self.on_taken(stream, stream.expected - 1, ready.joined().reshape(steps, -1))
             then(ready)
+            if stream.on_idle:
+                idle, stream.on_idle = stream.on_idle, []
+                for act in idle:
+                    act()
 
-        stream.model.batcher.begin(stream.slot, inputs.data, steps, done)
+        return stream.model.batcher.begin(stream.slot, inputs.data, steps, done)
 
     async def evict(self, model: ServedModel, seconds: float) -> None:
         """Waits until a model that is no longer served has no stream, at most `seconds`.
@@ -173,12 +218,14 @@ class Streams:
                 await asyncio.wait_for(left.wait(), seconds)
             del self._evictions[id(model)]
         for stream in self._of(model):
-            stream.ended = Unavailable(
-                f"version {model.version} of {model.name} was unloaded; open a new stream",
-                reason="MODEL_UNLOADED",
-                retry_after=1.0,
-            )
             self.close(stream)
+            stream.end(
+                Unavailable(
+                    f"version {model.version} of {model.name} was unloaded; open a new stream",
+                    reason="MODEL_UNLOADED",
+                    retry_after=1.0,
+                )
+            )
         model.batcher.close()
 
     def close(self, stream: Stream) -> int:
@@ -197,9 +244,13 @@ class Streams:
         """Ends a drain's wait."""
         self._emptied.set()
 
+    def refuse(self) -> None:
+        """Opens no stream any more."""
+        self._draining = True
+
     async def drain(self, seconds: float) -> None:
         """Refuses new streams and waits until the live ones have closed, at most `seconds`."""
-        self._draining = True
+        self.refuse()
         if self._live:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._emptied.wait(), seconds)
@@ -209,21 +260,8 @@ class Streams:
     def _of(self, model: ServedModel) -> list[Stream]:
         return [stream for stream in self._live.values() if stream.model is model]
 
-    def _opened(self, model: str, version: str, stream_id: str) -> Stream:
-        if self._draining:
-            raise stopping()
-        served = self._models.find(model, version)
-        stream_id = self._checked_id(stream_id)
-        if not served.signature.states:
-            raise InvalidArgument(
-                f"model {served.name} keeps no state; ask it by the Open Inference Protocol",
-                reason="MODEL_STATELESS",
-            )
-        self._opens += 1
-        return Stream(stream_id, self._opens, served, served.arena.acquire())
-
     def _accepted(self, stream: Stream, chunk: Chunk) -> Array:
-        if stream.busy or self._live.get(stream.id) is not stream:
+        if stream.busy or stream.ended or self._live.get(stream.id) is not stream:
             raise _untimely(stream, chunk.sequence)
         try:
             if chunk.sequence != stream.expected:
@@ -243,19 +281,10 @@ class Streams:
             stream.model.metrics.refused(error.reason)
             raise
 
-    def _checked_id(self, stream_id: str) -> str:
-        if len(stream_id) > self._max_id_length:
-            raise InvalidArgument(
-                f"stream_id has {len(stream_id)} characters; take at most {self._max_id_length}",
-                reason="STREAM_ID_LENGTH",
-            )
-        if stream_id in self._live:
-            raise AlreadyExists(
-                f"stream_id is {stream_id!r}, which is open; take another, or leave it empty",
-                reason="STREAM_EXISTS",
-                stream_id=stream_id,
-            )
-        return stream_id or secrets.token_hex(8)
+
+def new_id() -> str:
+    """A name that no stream has."""
+    return secrets.token_hex(8)
 
 
 def _gap(stream: Stream, chunk: Chunk) -> InvalidArgument:

@@ -22,25 +22,32 @@ from grpc_reflection.v1alpha import reflection
 
 from protos.inference import service_pb2
 from protos.inference.service_pb2_grpc import add_GRPCInferenceServiceServicer_to_server
-from protos.statewise.v1 import stream_pb2
+from protos.statewise.v1 import state_pb2, stream_pb2
+from protos.statewise.v1.state_pb2_grpc import add_StateServiceServicer_to_server
 from service import repository
 from service.catalogue import Catalogue
 from service.errors import SettingsError
+from service.keeping import Keeper
+from service.kept import KeptStreams
 from service.loader import load_model
 from service.metrics import Metrics
 from service.models import Models
+from service.operations import Operations
 from service.rpc.doorway import Doorway
 from service.rpc.inference import InferenceServicer
+from service.rpc.state import StateServicer
 from service.rpc.stream import StreamServicer, add_stream_service
 from service.rpc.wakeups import wake_in_batches
 from service.sequences import Sequences
 from service.settings import Settings, address
+from service.stores.opening import open_store
 from service.streams import Streams
 
 _log = logging.getLogger(__name__)
 _STREAM_SERVICE = stream_pb2.DESCRIPTOR.services_by_name["StreamService"].full_name
+_STATE_SERVICE = state_pb2.DESCRIPTOR.services_by_name["StateService"].full_name
 _INFERENCE_SERVICE = service_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
-_SERVICES = (_STREAM_SERVICE, _INFERENCE_SERVICE)
+_SERVICES = (_STREAM_SERVICE, _STATE_SERVICE, _INFERENCE_SERVICE)
 _PENDING_REQUESTS = 100_000
 # Allocations between two collections. gRPC makes dozens a message: Python's own 700 is a collection
 # every few messages, a seventh of the server's time.
@@ -68,7 +75,10 @@ async def serve(settings: Settings) -> None:
         await parts.server.start()
         for name in _SERVICES:
             await parts.status.set(name, health_pb2.HealthCheckResponse.SERVING)
-        background = [asyncio.create_task(parts.sequences.sweep())]
+        background = [
+            asyncio.create_task(parts.sequences.sweep()),
+            asyncio.create_task(parts.kept.keeper.run()),
+        ]
         if settings.watch_seconds:
             background.append(asyncio.create_task(parts.catalogue.watch()))
         # For people, and for programs that asked for a free port.
@@ -77,11 +87,14 @@ async def serve(settings: Settings) -> None:
         await stop.wait()
         _log.info("stopping: %d open streams, %g s", parts.streams.live, settings.drain_seconds)
         await parts.status.enter_graceful_shutdown()
+        parts.kept.leave_all()
         await parts.streams.drain(settings.drain_seconds)
         await parts.stream_servicer.cut(_CUT_SECONDS)
         await parts.server.stop(grace=_CUT_SECONDS)
         for task in background:
             task.cancel()
+        await parts.kept.keeper.flush()
+        await parts.kept.keeper.close()
 
 
 @dataclass(frozen=True)
@@ -92,6 +105,7 @@ class _Parts:
     status: health.aio.HealthServicer
     stream_servicer: StreamServicer
     streams: Streams
+    kept: KeptStreams
     sequences: Sequences
     catalogue: Catalogue
     metrics: Metrics
@@ -103,21 +117,24 @@ def _assemble(settings: Settings) -> _Parts:
     load = partial(load_model, settings=settings, metrics=metrics)
     models = Models(map(load, repository.scan(settings.model_repository)))
     streams = Streams(models, settings, metrics)
+    store = open_store(settings.state_store, settings.state_bytes)
+    kept = KeptStreams(models, streams, Keeper(store, settings, metrics), metrics)
     sequences = Sequences(models, streams, settings, metrics)
     catalogue = Catalogue(models, streams, settings, load)
     doorway = Doorway(asyncio.get_running_loop())
-    stream_servicer = StreamServicer(streams, doorway)
+    stream_servicer = StreamServicer(streams, kept, doorway)
     server = grpc.aio.server(options=_options(settings))
     add_stream_service(stream_servicer, server)
     add_GRPCInferenceServiceServicer_to_server(
         InferenceServicer(models, sequences, catalogue, doorway), server
     )
+    add_StateServiceServicer_to_server(StateServicer(Operations(models, streams, kept)), server)
     status = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(status, server)
     reflection.enable_server_reflection(
         (*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server
     )
-    return _Parts(server, status, stream_servicer, streams, sequences, catalogue, metrics)
+    return _Parts(server, status, stream_servicer, streams, kept, sequences, catalogue, metrics)
 
 
 def _collect_rarely() -> None:

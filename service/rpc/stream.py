@@ -2,7 +2,8 @@
 
 Owns the conversion between messages and the seam, and the order of a conversation. A stream's next
 chunk is read when the last one's result is written, so that gRPC's flow control is the
-back-pressure, and a fast caller never grows this server's memory.
+back-pressure, and a fast caller never grows this server's memory. A call that ends without Close
+leaves its stream, which is kept for another.
 """
 
 import asyncio
@@ -14,12 +15,15 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from protos.statewise.v1 import stream_pb2 as wire
+from protos.statewise.v1.state_pb2 import KeptResult
 from protos.statewise.v1.stream_pb2_grpc import StreamServiceServicer
 from service.chunks import Chunk, Float32
-from service.errors import InvalidArgument, ProtocolViolation, stopping
+from service.errors import InvalidArgument, ProtocolViolation, ServiceError, stopping
+from service.kept import KeptStreams
+from service.live import Stream as LiveStream
+from service.openings import Opened, Opening, Resume
 from service.rpc.doorway import Doorway
 from service.rpc.status import errors_as_status
-from service.streams import Stream as LiveStream
 from service.streams import Streams
 
 _Context = grpc.aio.ServicerContext[wire.ClientMessage, wire.ServerMessage]
@@ -53,21 +57,30 @@ def add_stream_service(servicer: "StreamServicer", server: grpc.aio.Server) -> N
 class _Call:
     """A call under way; it may be interrupted only while it reads, never within a write."""
 
-    __slots__ = ("reading", "task")
+    __slots__ = ("reading", "reason", "task")
 
     def __init__(self) -> None:
         task = asyncio.current_task()
         assert task is not None
         self.task = task
         self.reading = False
+        self.reason: ServiceError | None = None
+
+    def end(self, reason: ServiceError) -> None:
+        """Ends it as soon as it is not within a write or a step."""
+        if self.reason is None:
+            self.reason = reason
+            if self.reading:
+                self.task.cancel()
 
 
 class StreamServicer(StreamServiceServicer):
     """Serves statewise.v1.StreamService."""
 
-    def __init__(self, streams: Streams, doorway: Doorway) -> None:
+    def __init__(self, streams: Streams, kept: KeptStreams, doorway: Doorway) -> None:
         """Serves the streams behind the seam, newcomers first where they crowd."""
         self._streams = streams
+        self._kept = kept
         self._doorway = doorway
         self._calls: set[_Call] = set()
         self._cutting = False
@@ -88,39 +101,56 @@ class StreamServicer(StreamServiceServicer):
         self._cutting = True
         tasks = [call.task for call in self._calls]
         for call in self._calls:
-            if call.reading:
-                call.task.cancel()
+            call.end(stopping())
         if tasks:
             await asyncio.wait(tasks, timeout=seconds)
 
     @contextmanager
     def _cuttable(self) -> Iterator[_Call]:
-        """Lets `cut` end the call; a cancel by the caller stays a cancel."""
+        """Lets the server end the call; a cancel by the caller stays a cancel."""
         call = _Call()
+        if self._cutting:
+            call.end(stopping())
         self._calls.add(call)
         try:
             with self._doorway.call():
                 yield call
         except asyncio.CancelledError:
-            if not self._cutting:
+            if call.reason is None:
                 raise
             call.task.uncancel()
-            raise stopping() from None
+            raise call.reason from None
         finally:
             self._calls.discard(call)
 
     async def _serve(self, context: _Context, call: _Call) -> None:
-        stream = await self._open(context, call)
-        if stream is None:
+        opened = await self._open(context, call)
+        if opened is None:
             return
+        stream = opened.stream
+        closing: wire.Close | None = None
         try:
-            await context.write(wire.ServerMessage(opened=_opened(stream)))
-            await self._converse(stream, context, call)
+            stream.on_end = call.end
+            await context.write(wire.ServerMessage(opened=self._opened(opened)))
+            for one in opened.results:
+                await context.write(_again(one, stream))
+            closing = await self._converse(stream, context, call)
         finally:
-            self._streams.close(stream)
-        await context.write(wire.ServerMessage(closed=wire.Closed(steps=stream.steps)))
+            stream.on_end = None
+            if closing is None:
+                self._kept.leave(stream)
+        await context.write(await self._closed(stream, closing))
 
-    async def _open(self, context: _Context, call: _Call) -> LiveStream | None:
+    async def _closed(self, stream: LiveStream, closing: wire.Close | None) -> wire.ServerMessage:
+        """Ends a stream whose caller has closed it; says what it was."""
+        state = b""
+        if closing is not None:
+            if closing.return_state:
+                state = await self._kept.snapshot(stream)
+            self._kept.close(stream)
+        return wire.ServerMessage(closed=wire.Closed(steps=stream.steps, state=state))
+
+    async def _open(self, context: _Context, call: _Call) -> Opened | None:
         """The stream that the first message asks for; None where the caller sends nothing."""
         request = await self._read(context, call)
         if request is grpc.aio.EOF:
@@ -131,22 +161,24 @@ class StreamServicer(StreamServiceServicer):
                 f"the first message is {kind or 'empty'}; send open before anything else",
                 reason="OPEN_EXPECTED",
             )
-        opening = request.open
-        return self._streams.open(opening.model, opening.version, opening.stream_id)
+        return await self._kept.open(_opening(request.open))
 
-    async def _converse(self, stream: LiveStream, context: _Context, call: _Call) -> None:
-        """Answers chunk by chunk until the caller closes or half-closes."""
+    async def _converse(
+        self, stream: LiveStream, context: _Context, call: _Call
+    ) -> wire.Close | None:
+        """Answers chunk by chunk until the caller closes; None where it only half-closes."""
         while True:
             if self._doorway.shut:
                 await self._doorway.wait()
             request = await self._read(context, call)
             if request is grpc.aio.EOF:
-                return
+                return None
             kind = request.WhichOneof("message")
             if kind == "chunk":
                 await context.write(await self._answer(stream, request.chunk))
             elif kind == "close":
-                return
+                closing: wire.Close = request.close
+                return closing
             else:
                 raise ProtocolViolation(
                     f"a message is {kind or 'empty'} in an open stream; send chunk or close",
@@ -155,8 +187,8 @@ class StreamServicer(StreamServiceServicer):
 
     async def _read(self, context: _Context, call: _Call) -> Any:
         """The next message, or EOF."""
-        if self._cutting:
-            raise stopping()
+        if call.reason is not None:
+            raise call.reason
         call.reading = True
         request: Any = await context.read()
         call.reading = False
@@ -168,16 +200,76 @@ class StreamServicer(StreamServiceServicer):
             )
         return request
 
+    def _opened(self, opened: Opened) -> wire.Opened:
+        stream = opened.stream
+        model = stream.model
+        return wire.Opened(
+            stream_id=stream.id,
+            model=model.name,
+            version=str(model.version),
+            content_digest=model.artifact.digest,
+            numeric_fingerprint=model.self_test.fingerprint,
+            features=model.artifact.features or _numbered("x", model.signature.inputs[0].size),
+            outputs=model.artifact.outputs or _numbered("y", model.signature.outputs[0].size),
+            outputs_are_classes=model.artifact.classes,
+            steps_per_second=model.artifact.steps_per_second,
+            max_chunk_steps=model.max_chunk_steps,
+            expected_sequence=stream.expected,
+            steps=stream.steps,
+            resumed=opened.resumed,
+            fingerprint_changed=opened.fingerprint_changed,
+            durable=self._kept.durable and stream.keeping is not None,
+        )
+
     async def _answer(self, stream: LiveStream, chunk: wire.Chunk) -> wire.ServerMessage:
         dtype = _DTYPES.get(chunk.dtype, str(chunk.dtype))
-        received = Chunk(chunk.sequence, dtype, chunk.steps, chunk.features, chunk.data)
+        received = Chunk(
+            chunk.sequence, dtype, chunk.steps, chunk.features, chunk.data, chunk.acknowledged
+        )
         try:
-            return _result(chunk.sequence, await self._streams.push(stream, received))
+            return _result(stream, chunk.sequence, await self._streams.push(stream, received))
         except InvalidArgument as error:
             return _refused(stream, chunk.sequence, error)
 
 
-def _result(sequence: int, outputs: Float32) -> wire.ServerMessage:
+def _opening(message: wire.Open) -> Opening:
+    resume = None
+    if message.HasField("resume"):
+        given = message.resume
+        resume = Resume(
+            given.received if given.HasField("received") else None,
+            given.replay_from if given.HasField("replay_from") else None,
+        )
+    return Opening(
+        model=message.model,
+        version=message.version,
+        stream_id=message.stream_id,
+        resume=resume,
+        initial_state=message.initial_state,
+        ephemeral=message.ephemeral,
+        replace=message.replace,
+    )
+
+
+def _durable(stream: LiveStream) -> int:
+    return stream.keeping.durable if stream.keeping is not None else 0
+
+
+def _again(result: KeptResult, stream: LiveStream) -> wire.ServerMessage:
+    """A result that the caller has asked to have again."""
+    return wire.ServerMessage(
+        result=wire.Result(
+            sequence=result.sequence,
+            dtype=wire.DATA_TYPE_FLOAT32,
+            steps=result.steps,
+            outputs=result.outputs,
+            data=result.data,
+            durable_sequence=_durable(stream),
+        )
+    )
+
+
+def _result(stream: LiveStream, sequence: int, outputs: Float32) -> wire.ServerMessage:
     steps, width = outputs.shape
     return wire.ServerMessage(
         result=wire.Result(
@@ -186,6 +278,7 @@ def _result(sequence: int, outputs: Float32) -> wire.ServerMessage:
             steps=steps,
             outputs=width,
             data=outputs.tobytes(),
+            durable_sequence=_durable(stream),
         )
     )
 
@@ -205,19 +298,3 @@ def _refused(stream: LiveStream, sequence: int, error: InvalidArgument) -> wire.
 def _numbered(prefix: str, count: int) -> list[str]:
     """Names for the numbers of a model that names none."""
     return [f"{prefix}{index}" for index in range(count)]
-
-
-def _opened(stream: LiveStream) -> wire.Opened:
-    model = stream.model
-    return wire.Opened(
-        stream_id=stream.id,
-        model=model.name,
-        version=str(model.version),
-        content_digest=model.artifact.digest,
-        numeric_fingerprint=model.self_test.fingerprint,
-        features=model.artifact.features or _numbered("x", model.signature.inputs[0].size),
-        outputs=model.artifact.outputs or _numbered("y", model.signature.outputs[0].size),
-        outputs_are_classes=model.artifact.classes,
-        steps_per_second=model.artifact.steps_per_second,
-        max_chunk_steps=model.max_chunk_steps,
-    )

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 import grpc
 import numpy as np
 import pytest
-from fakes import alone, distinct, doorway, fake_model, fake_streams
+from fakes import alone, distinct, doorway, fake_kept, fake_model, fake_streams
 from statewise_client.errors import StreamFailed, StreamRefused
 
 from protos.statewise.v1.stream_pb2_grpc import add_StreamServiceServicer_to_server
@@ -15,7 +15,7 @@ from service.rpc.stream import StreamServicer
 
 @asynccontextmanager
 async def serving(streams):
-    server, servicer = grpc.aio.server(), StreamServicer(streams, doorway())
+    server, servicer = grpc.aio.server(), StreamServicer(streams, fake_kept(streams), doorway())
     add_StreamServiceServicer_to_server(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()

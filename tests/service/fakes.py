@@ -14,11 +14,15 @@ from service.arena import Arena
 from service.artifact import Artifact, Golden
 from service.batcher import Batcher
 from service.chunks import Chunk
+from service.keeping import Keeper
+from service.kept import KeptStreams
 from service.metrics import Metrics
 from service.models import Models, ServedModel
 from service.rpc.doorway import Doorway
 from service.selftest import SelfTest
 from service.settings import Settings
+from service.stores.memory import MemoryStore
+from service.stores.store import Store
 from service.streams import Streams
 from service.tensors import Signature, State, Tensor
 
@@ -108,6 +112,16 @@ def fake_model(
 
 def fake_streams(*models: ServedModel, **changes: object) -> Streams:
     return Streams(Models(models), Settings(Path("unused"), **changes), Metrics())
+
+
+def fake_kept(
+    streams: Streams, store: Store | None = None, key: bytes | None = None, **changes: object
+) -> KeptStreams:
+    """The streams with a store behind them; its keeper writes when it is told to, or runs."""
+    metrics = Metrics()
+    settings = Settings(Path("unused"), **changes)
+    keeper = Keeper(store or MemoryStore(settings.state_bytes), settings, metrics, key)
+    return KeptStreams(streams._models, streams, keeper, metrics)
 
 
 def _artifact(name: str) -> Artifact:

@@ -2,7 +2,7 @@
 
 import grpc
 import pytest
-from fakes import doorway, fake_model, fake_streams
+from fakes import doorway, fake_kept, fake_model, fake_streams
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
@@ -15,7 +15,8 @@ METHOD = "/statewise.v1.StreamService/Stream"
 async def send(*messages: bytes) -> grpc.aio.AioRpcError:
     """The error that a conversation in bytes ends with."""
     server = grpc.aio.server()
-    add_stream_service(StreamServicer(fake_streams(fake_model()), doorway()), server)
+    streams = fake_streams(fake_model())
+    add_stream_service(StreamServicer(streams, fake_kept(streams), doorway()), server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:

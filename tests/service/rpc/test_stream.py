@@ -7,7 +7,17 @@ from contextlib import asynccontextmanager
 import grpc
 import numpy as np
 import pytest
-from fakes import FEATURES, OUTPUTS, FakeEngine, alone, distinct, doorway, fake_model, fake_streams
+from fakes import (
+    FEATURES,
+    OUTPUTS,
+    FakeEngine,
+    alone,
+    distinct,
+    doorway,
+    fake_kept,
+    fake_model,
+    fake_streams,
+)
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
@@ -19,7 +29,7 @@ from service.streams import Streams
 
 @asynccontextmanager
 async def serving(streams: Streams) -> AsyncIterator[tuple[StreamServiceStub, StreamServicer]]:
-    server, servicer = grpc.aio.server(), StreamServicer(streams, doorway())
+    server, servicer = grpc.aio.server(), StreamServicer(streams, fake_kept(streams), doorway())
     add_stream_service(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
@@ -89,6 +99,7 @@ async def test_opened_tells_what_a_caller_needs():
             outputs=[f"y{number}" for number in range(OUTPUTS)],
             steps_per_second=10,
             max_chunk_steps=8192,
+            expected_sequence=1,
         )
 
 
@@ -227,7 +238,7 @@ async def test_a_model_fault_is_data_loss_for_its_stream_alone():
 
 async def test_an_error_that_nobody_expected_says_nothing_of_the_inside(monkeypatch):
     streams = fake_streams(fake_model())
-    monkeypatch.setattr(streams, "open", lambda *_: {}["secret"])
+    monkeypatch.setattr(streams, "admit", lambda *_: {}["secret"])
     async with serving(streams) as (stub, _):
         call = stub.Stream()
         await call.write(opening())

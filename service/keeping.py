@@ -1,0 +1,334 @@
+"""Checkpoints: the states of kept streams, written to the store behind the tick's back.
+
+Owns what waits to be written, the rounds in which it is written, and what a caller may be told to
+be durable. A state is copied between two of its stream's chunks, while no step is under way, and
+turned into bytes a few at a time, so that a round never holds up a tick. A round that took long is
+followed by a longer pause. A write that fails is kept and tried again; a stream that is fenced,
+since another server has claimed it, is ended here. Knows nothing of transports.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+
+from protos.statewise.v1.state_pb2 import Kept
+from service import blob, snapshots
+from service.errors import Gone, ServiceError
+from service.live import Stream
+from service.metrics import Metrics
+from service.models import ServedModel
+from service.openings import kept_results
+from service.settings import Settings
+from service.stores.store import Claim, Record, Store
+from service.tensors import Array
+
+_log = logging.getLogger(__name__)
+# States turned into bytes between two looks at the event loop.
+_SLICE = 16
+# The share of time that rounds may take at most is one of so many.
+_SHARE = 20
+_LONGEST_SWEEP_SECONDS = 60.0
+
+
+class _Copy(NamedTuple):
+    """A stream's state as it was between two chunks."""
+
+    stream: Stream
+    row: Array
+    sequence: int
+    steps: int
+    results: tuple[tuple[int, Array], ...]
+
+
+class Keeper:
+    """The one who writes states to a store and reads them back."""
+
+    def __init__(
+        self, store: Store, settings: Settings, metrics: Metrics, key: bytes | None = None
+    ) -> None:
+        """Starts with nothing to write.
+
+        Args:
+            store: where states go.
+            settings: how often, and how long they are kept.
+            metrics: counts checkpoints and what became of them.
+            key: signs blobs, where there is one.
+        """
+        self.store = store
+        self.key = key
+        self._settings = settings
+        self._metrics = metrics
+        self._fenced: Callable[[Stream], object] = lambda stream: None
+        self._dirty: dict[str, Stream] = {}
+        self._copies: dict[str, _Copy] = {}
+        self._removals: dict[str, int] = {}
+        # Streams whose states are copied as soon as no step is under way.
+        self._leaving: dict[str, asyncio.Event] = {}
+        self._held: dict[str, Stream] = {}
+        # One write at a time, so that an older copy never lands behind a newer one.
+        self._writing = asyncio.Lock()
+        self._wake = asyncio.Event()
+        self._failing = False
+
+    def on_fenced(self, act: Callable[[Stream], object]) -> None:
+        """Says who ends a stream that another server has claimed."""
+        self._fenced = act
+
+    @property
+    def waiting(self) -> int:
+        """Streams with chunks that are not stored yet, and removals."""
+        return len(self._dirty.keys() | self._copies.keys()) + len(self._removals)
+
+    def hold(self, stream: Stream) -> None:
+        """Keeps a claimed stream from now on, or in place of the one that had its id."""
+        self._held[stream.id] = stream
+        if stream.id in self._dirty:
+            self._dirty[stream.id] = stream
+
+    def taken(self, stream: Stream, sequence: int, outputs: Array) -> None:
+        """Notes a chunk of a kept stream that was just taken, with its outputs."""
+        keeping = stream.keeping
+        assert keeping is not None
+        keeping.add(sequence, outputs, self._settings.max_unacknowledged_bytes)
+        if not self.store.durable:
+            return
+        self._dirty[stream.id] = stream
+        limit = self._settings.checkpoint_steps
+        if keeping.due or (limit and stream.steps - keeping.stored_steps >= limit):
+            keeping.due = False
+            self._copy_at_rest(stream.model, (stream,))
+
+    def leave(self, stream: Stream) -> None:
+        """Stores a stream whose call is over; it has to be idle, and its slot stays until then."""
+        self._held.pop(stream.id, None)
+        copied = self._leaving[stream.id] = asyncio.Event()
+        self._copy_at_rest(stream.model, (stream,))
+
+        def left() -> None:
+            copied.set()
+            self._leaving.pop(stream.id, None)
+            self._wake.set()
+
+        stream.model.batcher.at_rest(left)
+
+    def forget(self, stream_id: str, epoch: int) -> None:
+        """Removes a stream that was closed."""
+        self._held.pop(stream_id, None)
+        self._dirty.pop(stream_id, None)
+        self._copies.pop(stream_id, None)
+        self._removals[stream_id] = epoch
+        self._wake.set()
+
+    def drop(self, stream: Stream) -> None:
+        """Lets go of a stream that is another server's now."""
+        self._held.pop(stream.id, None)
+        self._dirty.pop(stream.id, None)
+        self._copies.pop(stream.id, None)
+
+    async def begin(self, record: Record) -> Claim:
+        """Keeps a new stream's first record under a new epoch.
+
+        Raises:
+            Unavailable: the store can't be reached, or is full.
+        """
+        waiting = (self._removals, self._copies, self._leaving)
+        if any(record.stream_id in one for one in waiting):
+            async with self._writing:
+                await self._settle(record.stream_id)
+        return await self.store.begin(record)
+
+    async def claim(self, stream_id: str, owner: str) -> Claim:
+        """Takes a new epoch of a stream that is kept; what waits to be written of it goes first.
+
+        Raises:
+            Unavailable: the store can't be reached.
+        """
+        async with self._writing:
+            await self._settle(stream_id)
+            return await self.store.claim(stream_id, owner)
+
+    async def replace(self, record: Record, old: Record) -> Claim:
+        """Lets a new stream take the place of one that is kept."""
+        async with self._writing:
+            self._copies.pop(record.stream_id, None)
+            await self.store.remove(record.stream_id, old.epoch)
+            return await self.store.begin(record)
+
+    async def read(self, stream_id: str) -> Record | None:
+        """The newest record of a stream; what waits to be written of it goes first."""
+        async with self._writing:
+            await self._settle(stream_id)
+            return await self.store.read(stream_id)
+
+    async def run(self) -> None:
+        """Checkpoints and sweeps until it is cancelled."""
+        period = self._settings.checkpoint_ms * 1e-3
+        sweep = min(self._settings.state_seconds / 10, _LONGEST_SWEEP_SECONDS)
+        swept = time.monotonic()
+        due = swept + period
+        while True:
+            # Something has left and is to be written now, or a checkpoint is due.
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), max(0.0, due - time.monotonic()))
+            self._wake.clear()
+            started = time.monotonic()
+            if started >= due:
+                self._checkpoint()
+            await self.flush()
+            ended = time.monotonic()
+            if started >= due:
+                due = ended + max(period, _SHARE * (ended - started))
+            if ended - swept > sweep:
+                swept = ended
+                await self._sweep()
+
+    async def flush(self) -> None:
+        """Writes all that waits; what the store does not take now stays."""
+        try:
+            await self._flush()
+            if self._failing:
+                _log.info("the state store takes checkpoints again")
+            self._failing = False
+        except ServiceError as error:
+            self._metrics.store_failed(error.reason)
+            if not self._failing:
+                _log.warning("checkpoints wait: %s", error.message)
+            self._failing = True
+        except Exception:
+            self._metrics.store_failed("UNEXPECTED")
+            _log.exception("a round of checkpoints failed")
+
+    async def close(self) -> None:
+        """Lets go of the store."""
+        await self.store.close()
+
+    def _checkpoint(self) -> None:
+        """Copies the states of streams that took chunks; of busy ones as soon as these are done."""
+        idle: dict[int, list[Stream]] = {}
+        for stream in self._dirty.values():
+            if stream.busy:
+                assert stream.keeping is not None
+                stream.keeping.due = True
+            else:
+                idle.setdefault(id(stream.model), []).append(stream)
+        for streams in idle.values():
+            self._copy_at_rest(streams[0].model, streams)
+
+    def _copy_at_rest(self, model: ServedModel, streams: Sequence[Stream]) -> None:
+        """Copies states while no step is under way, and these streams are between two chunks."""
+        numbers = [(stream, stream.expected - 1, stream.steps) for stream in streams]
+        model.batcher.at_rest(partial(self._copy, model, numbers))
+
+    def _copy(self, model: ServedModel, numbers: Iterable[tuple[Stream, int, int]]) -> None:
+        current = [one for one in numbers if one[0].expected - 1 == one[1]]
+        rows = model.arena.read(np.array([one[0].slot.row for one in current], np.intp))
+        for row, (stream, sequence, steps) in zip(rows, current, strict=True):
+            assert stream.keeping is not None
+            stream.keeping.stored_steps = steps
+            results = tuple(stream.keeping.results)
+            self._copies[stream.id] = _Copy(stream, row, sequence, steps, results)
+            self._dirty.pop(stream.id, None)
+
+    async def _flush(self) -> None:
+        while self._copies or self._removals:
+            async with self._writing:
+                for stream_id in list(self._removals):
+                    await self._settle_removal(stream_id)
+                if self._copies:
+                    await self._write(list(self._copies.values()))
+
+    async def _settle(self, stream_id: str) -> None:
+        """Writes what waits of one stream; the lock is held."""
+        leaving = self._leaving.get(stream_id)
+        if leaving is not None:
+            await leaving.wait()
+        await self._settle_removal(stream_id)
+        copy = self._copies.get(stream_id)
+        if copy is not None:
+            await self._write([copy])
+
+    async def _settle_removal(self, stream_id: str) -> None:
+        epoch = self._removals.get(stream_id)
+        if epoch is not None:
+            await self.store.remove(stream_id, epoch)
+            del self._removals[stream_id]
+
+    async def _write(self, copies: Sequence[_Copy]) -> None:
+        """Writes copies; the lock is held."""
+        records = []
+        for number, copy in enumerate(copies, start=1):
+            records.append(self._record(copy))
+            if number % _SLICE == 0:
+                await asyncio.sleep(0)
+        written = await self.store.write(records)
+        self._metrics.checkpointed(sum(written))
+        for copy, record, kept in zip(copies, records, written, strict=True):
+            if self._copies.get(record.stream_id) is copy:
+                del self._copies[record.stream_id]
+            if kept:
+                self._stored(copy)
+            else:
+                self._fence(copy.stream)
+
+    def _stored(self, copy: _Copy) -> None:
+        keeping = copy.stream.keeping
+        assert keeping is not None
+        keeping.stored = max(keeping.stored, copy.sequence)
+        if self.store.durable:
+            keeping.durable = keeping.stored
+
+    def _fence(self, copied: Stream) -> None:
+        """Ends a stream here that goes on elsewhere."""
+        stream = self._held.get(copied.id, copied)
+        self._metrics.fenced()
+        self.drop(stream)
+        self._fenced(stream)
+        stream.end(taken_over(stream.id))
+
+    def _record(self, copy: _Copy) -> Record:
+        stream, model = copy.stream, copy.stream.model
+        assert stream.keeping is not None
+        snapshot = snapshots.take(model, copy.row, copy.steps)
+        kept = Kept(
+            state=blob.encode(snapshot, self.key),
+            results=kept_results(copy.results),
+        )
+        return Record(
+            stream_id=stream.id,
+            epoch=stream.keeping.epoch,
+            owner=stream.keeping.owner,
+            model=model.name,
+            version=str(model.version),
+            sequence=copy.sequence,
+            steps=copy.steps,
+            payload=kept.SerializeToString(),
+        )
+
+    async def _sweep(self) -> None:
+        """Forgets what nobody has advanced for too long; what is live here is no such stream."""
+        held = [
+            (stream.id, stream.keeping.epoch)
+            for stream in self._held.values()
+            if stream.keeping is not None
+        ]
+        try:
+            await self.store.touch(held)
+            before = time.time() - self._settings.state_seconds
+            self._metrics.expired(await self.store.expire(int(before * 1e3)))
+        except ServiceError as error:
+            self._metrics.store_failed(error.reason)
+
+
+def taken_over(stream_id: str) -> Gone:
+    """The one refusal of a call whose stream goes on elsewhere."""
+    return Gone(
+        f"stream {stream_id!r} goes on in another call, which has taken it over",
+        reason="TAKEN_OVER",
+        stream_id=stream_id,
+    )

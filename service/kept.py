@@ -1,0 +1,344 @@
+"""The seam of streams that outlive their calls: open and resume, leave, close.
+
+Owns what a resume finds and what it is refused for, the claim that every open takes, and that one
+call at a time has a stream: a resume takes a live stream over, and the call before is told. When
+and how states are written is the keeper's affair. Knows nothing of gRPC.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
+from protos.statewise.v1.state_pb2 import Kept
+from service import blob, snapshots
+from service.errors import (
+    AlreadyExists,
+    InvalidArgument,
+    ServiceError,
+    Unavailable,
+    shorten,
+    stopping,
+)
+from service.keeping import Keeper, taken_over
+from service.live import Keeping, Stream
+from service.metrics import Metrics
+from service.models import Models, ServedModel
+from service.openings import (
+    BEGIN_ANEW,
+    Opened,
+    Opening,
+    Resume,
+    check_resume,
+    kept_results,
+    not_there,
+    outputs_of,
+    parsed,
+    wanted,
+)
+from service.snapshots import Snapshot
+from service.stores.store import Claim, Fate, Record
+from service.streams import Streams, new_id
+
+
+class KeptStreams:
+    """Streams, with a store behind them."""
+
+    def __init__(self, models: Models, streams: Streams, keeper: Keeper, metrics: Metrics) -> None:
+        """Takes over what becomes of streams without their calls."""
+        self._models = models
+        self._streams = streams
+        self._metrics = metrics
+        self.keeper = keeper
+        self._opening: set[str] = set()
+        self._tasks: set[asyncio.Task[Opened]] = set()
+        streams.on_taken = keeper.taken
+        keeper.on_fenced(streams.close)
+
+    @property
+    def durable(self) -> bool:
+        """Whether kept states outlive this process."""
+        return self.keeper.store.durable
+
+    async def open(self, opening: Opening) -> Opened:
+        """Opens a new stream, or goes on with one that is live or kept.
+
+        Raises:
+            NotFound: no such model, version or stream.
+            AlreadyExists: the id is in use.
+            Gone: the stream was there: it was closed, has expired, or its caller has less of it
+                than is needed.
+            Exhausted: the model has no stream free.
+            InvalidArgument: the id, or the state to begin with, is refused.
+            Unavailable: the server is stopping, or its store can't be reached.
+        """
+        try:
+            if opening.ephemeral:
+                return self._ephemeral(opening)
+            # Whoever stops waiting does not stop it half-way.
+            task = asyncio.ensure_future(self._open(opening))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+            try:
+                return await asyncio.shield(task)
+            except asyncio.CancelledError:
+                task.add_done_callback(self._abandon)
+                raise
+        except ServiceError as error:
+            self._metrics.refused_open(error.reason)
+            raise
+
+    def leave(self, stream: Stream) -> None:
+        """The call is over without a word: keeps the stream, or ends one that is not kept."""
+        if stream.ended is not None:
+            # Whoever ended it has seen to it.
+            return
+        if stream.keeping is None:
+            self._streams.close(stream)
+        elif stream.busy:
+            stream.on_idle.append(lambda: self.leave(stream))
+        elif self._streams.get(stream.id) is stream:
+            self._keep(stream)
+
+    def close(self, stream: Stream) -> int:
+        """Ends a stream, here and in the store; returns the steps it took."""
+        if self._streams.get(stream.id) is stream and stream.keeping is not None:
+            self.keeper.forget(stream.id, stream.keeping.epoch)
+        return self._streams.close(stream)
+
+    def leave_all(self) -> None:
+        """Keeps every stream that another server can go on with, and tells their calls."""
+        self._streams.refuse()
+        if not self.durable:
+            return
+        for stream in self._streams:
+            if stream.keeping is not None:
+                self._send_away(stream)
+
+    async def snapshot(self, stream: Stream) -> bytes:
+        """The blob of an open stream, as it is when the chunk under way is done."""
+        await self.idle(stream)
+        taken: asyncio.Future[Snapshot] = asyncio.get_running_loop().create_future()
+
+        def take() -> None:
+            row = stream.model.arena.read(np.array([stream.slot.row], np.intp))[0]
+            taken.set_result(snapshots.take(stream.model, row, stream.steps))
+
+        stream.model.batcher.at_rest(take)
+        return blob.encode(await taken, self.keeper.key)
+
+    async def idle(self, stream: Stream) -> None:
+        """Returns once no chunk of the stream is under way."""
+        while stream.busy:
+            idle = asyncio.Event()
+            stream.on_idle.append(idle.set)
+            await idle.wait()
+
+    async def _open(self, opening: Opening) -> Opened:
+        with self._alone(opening.stream_id):
+            if opening.resume is None:
+                return await self._begin(opening)
+            return await self._resume(opening, opening.resume)
+
+    def _abandon(self, task: "asyncio.Task[Opened]") -> None:
+        """The caller went away while its stream was opened."""
+        if not task.cancelled() and task.exception() is None:
+            self.leave(task.result().stream)
+
+    def _keep(self, stream: Stream) -> None:
+        """Stores an idle stream and gives its slot back."""
+        assert stream.keeping is not None
+        if stream.expected == 1 and not stream.keeping.stored:
+            # Nothing would be lost; and whoever opens it again finds the id free.
+            self.close(stream)
+        else:
+            self.keeper.leave(stream)
+            self._streams.close(stream)
+
+    def _send_away(self, stream: Stream) -> None:
+        if stream.busy:
+            stream.on_idle.append(lambda: self._send_away(stream))
+            return
+        self.leave(stream)
+        stream.end(stopping())
+
+    def _ephemeral(self, opening: Opening) -> Opened:
+        if opening.resume is not None:
+            raise InvalidArgument(
+                "an ephemeral stream can't be resumed; leave ephemeral or resume out",
+                reason="EPHEMERAL_RESUME",
+            )
+        model = self._streams.admit(opening.model, opening.version, opening.stream_id)
+        snapshot = self._given(opening, model)
+        return Opened(self._started(model, opening.stream_id or new_id(), snapshot))
+
+    async def _begin(self, opening: Opening) -> Opened:
+        stream_id = opening.stream_id or new_id()
+        model = self._streams.admit(opening.model, opening.version, opening.stream_id)
+        snapshot = self._given(opening, model)
+        claim = await self.keep(model, stream_id, opening.owner, snapshot, replace=opening.replace)
+        try:
+            return Opened(self._claimed(model, stream_id, opening.owner, claim.epoch, snapshot))
+        except ServiceError:
+            self.keeper.forget(stream_id, claim.epoch)
+            raise
+
+    async def keep(
+        self,
+        model: ServedModel,
+        stream_id: str,
+        owner: str,
+        snapshot: Snapshot | None,
+        *,
+        replace: bool,
+    ) -> Claim:
+        """Stores the first record of a new stream.
+
+        Raises:
+            AlreadyExists: one is kept under that id.
+            Unavailable: the store can't be reached.
+        """
+        payload = b""
+        if snapshot is not None:
+            kept = Kept(state=blob.encode(snapshot, self.keeper.key))
+            payload = kept.SerializeToString()
+        steps = snapshot.steps if snapshot is not None else 0
+        record = Record(stream_id, 0, owner, model.name, str(model.version), 0, steps, payload)
+        claim = await self.keeper.begin(record)
+        if not claim.epoch and claim.record is not None:
+            untouched = not claim.record.sequence and not claim.record.payload
+            if claim.record.owner != owner or not (replace or untouched):
+                raise AlreadyExists(
+                    f"stream_id is {shorten(stream_id)!r}, which is kept; resume it, close it "
+                    "first, or take another",
+                    reason="STREAM_KEPT",
+                    stream_id=shorten(stream_id),
+                )
+            claim = await self.keeper.replace(record, claim.record)
+        return claim
+
+    async def _resume(self, opening: Opening, resume: Resume) -> Opened:
+        live = self._streams.get(opening.stream_id)
+        if live is not None:
+            return await self._take_over(live, opening, resume)
+        claim = await self.keeper.claim(opening.stream_id, opening.owner)
+        record = claim.record
+        if not claim.epoch or record is None:
+            if claim.fate in BEGIN_ANEW and resume.replay_from == 1:
+                return await self._begin(opening)
+            raise not_there(opening.stream_id, claim.fate)
+        kept = parsed(record)
+        snapshot = blob.decode(kept.state, self.keeper.key) if kept.state else None
+        model = (
+            self._models.find(record.model, record.version)
+            if snapshot is None
+            else self.model_of(snapshot)
+        )
+        self._check_model(opening, model)
+        check_resume(resume, record.sequence, [one.sequence for one in kept.results])
+        stream = self._claimed(model, record.stream_id, record.owner, claim.epoch, snapshot)
+        assert stream.keeping is not None
+        stream.expected = record.sequence + 1
+        stream.keeping.stored = record.sequence
+        stream.keeping.durable = record.sequence if self.durable else 0
+        for one in kept.results:
+            stream.keeping.add(one.sequence, outputs_of(one))
+        self._metrics.resumed()
+        changed = snapshot is not None and snapshot.fingerprint != model.self_test.fingerprint
+        return Opened(stream, True, changed, tuple(wanted(kept.results, resume)))
+
+    async def _take_over(self, live: Stream, opening: Opening, resume: Resume) -> Opened:
+        """Gives a live stream to another call of its owner."""
+        keeping = live.keeping
+        if keeping is None or keeping.owner != opening.owner:
+            raise not_there(opening.stream_id, Fate.UNKNOWN)
+        self._check_model(opening, live.model)
+        # The call before takes no further chunk; the one under way is taken whole.
+        live.end(taken_over(live.id))
+        await self.idle(live)
+        if self._streams.get(live.id) is not live:
+            # That chunk failed, and closed the stream.
+            raise not_there(opening.stream_id, Fate.CLOSED)
+        results = kept_results(keeping.results)
+        try:
+            check_resume(resume, live.expected - 1, [one.sequence for one in results])
+            claim = await self.keeper.claim(live.id, opening.owner)
+        except ServiceError:
+            self._keep(live)
+            raise
+        heir = self._streams.hand_over(live)
+        if claim.epoch:
+            keeping.epoch = claim.epoch
+        self.keeper.hold(heir)
+        self._metrics.resumed()
+        return Opened(heir, True, False, tuple(wanted(results, resume)))
+
+    def _claimed(
+        self, model: ServedModel, stream_id: str, owner: str, epoch: int, snapshot: Snapshot | None
+    ) -> Stream:
+        """Opens a stream that was claimed."""
+        steps = snapshot.steps if snapshot is not None else 0
+        stream = self._started(model, stream_id, snapshot)
+        stream.keeping = Keeping(epoch, owner, steps=steps)
+        self.keeper.hold(stream)
+        return stream
+
+    def _started(self, model: ServedModel, stream_id: str, snapshot: Snapshot | None) -> Stream:
+        row = snapshots.packed_row(snapshot, model) if snapshot is not None else None
+        if self._streams.draining:
+            raise stopping()
+        stream = self._streams.add(model, stream_id)
+        if row is not None and snapshot is not None:
+            model.arena.write(stream.slot, row)
+            stream.steps = snapshot.steps
+        return stream
+
+    def _given(self, opening: Opening, model: ServedModel) -> Snapshot | None:
+        """The state that a caller brings, checked."""
+        if not opening.initial_state:
+            return None
+        snapshot = blob.decode(opening.initial_state, self.keeper.key)
+        snapshots.packed_row(snapshot, model)
+        return snapshot
+
+    def model_of(self, snapshot: Snapshot) -> ServedModel:
+        """The served version whose weights made a state.
+
+        Raises:
+            Unavailable: there is none here.
+        """
+        for model in reversed(self._models.versions(snapshot.model)):
+            if model.artifact.digest == snapshot.digest:
+                return model
+        raise Unavailable(
+            f"the state is of model {shorten(snapshot.model)} with content "
+            f"{shorten(snapshot.digest)}, which this server does not serve; try one that does",
+            reason="MODEL_NOT_SERVED",
+            retry_after=1.0,
+            content_digest=shorten(snapshot.digest),
+        )
+
+    def _check_model(self, opening: Opening, model: ServedModel) -> None:
+        if opening.model not in ("", model.name) or opening.version not in ("", str(model.version)):
+            raise InvalidArgument(
+                f"stream {opening.stream_id!r} runs on {model.name}/{model.version}; resume it "
+                "with that, or with model and version left out",
+                reason="STREAM_MODEL",
+            )
+
+    @contextmanager
+    def _alone(self, stream_id: str) -> Iterator[None]:
+        """One open of an id at a time."""
+        if stream_id and stream_id in self._opening:
+            raise Unavailable(
+                f"stream_id is {shorten(stream_id)!r}, which is being opened by another call; try "
+                "again",
+                reason="STREAM_BUSY",
+                retry_after=0.1,
+            )
+        self._opening.add(stream_id)
+        try:
+            yield
+        finally:
+            self._opening.discard(stream_id)

@@ -1,0 +1,103 @@
+"""A live stream: what is known of it while a call advances it.
+
+Owns its words, and how whoever holds its call learns that it has ended. Knows nothing of models'
+insides, stores or transports.
+"""
+
+from collections import deque
+from collections.abc import Callable
+
+from service.errors import ServiceError
+from service.models import ServedModel
+from service.slots import Slot
+from service.tensors import Array
+
+
+class Keeping:
+    """What is known of a stream that outlives its call.
+
+    Attributes:
+        epoch: of this server's claim on it.
+        owner: identity that opened it.
+        durable: chunk up to which its state is stored where it outlives this process.
+        stored: chunk up to which its state is in the store.
+        results: of chunks that the caller has not acknowledged, by number, oldest first.
+        unacknowledged: bytes of these.
+        due: whether it is to be checkpointed as soon as its chunk is done.
+        stored_steps: steps of the last checkpoint.
+    """
+
+    __slots__ = (
+        "due", "durable", "epoch", "owner", "results", "stored", "stored_steps", "unacknowledged",
+    )  # fmt: skip
+
+    def __init__(self, epoch: int, owner: str, stored: int = 0, steps: int = 0) -> None:
+        """Starts right after a claim, with a state of so many chunks and steps in the store."""
+        self.epoch = epoch
+        self.owner = owner
+        self.durable = 0
+        self.stored = stored
+        self.stored_steps = steps
+        self.results: deque[tuple[int, Array]] = deque()
+        self.unacknowledged = 0
+        self.due = False
+
+    def add(self, sequence: int, outputs: Array, most: int | None = None) -> None:
+        """Remembers a result, (steps, outputs), in at most so many bytes of all."""
+        self.results.append((sequence, outputs))
+        self.unacknowledged += outputs.nbytes
+        while most is not None and self.unacknowledged > most:
+            self._drop()
+
+    def acknowledge(self, sequence: int) -> None:
+        """Forgets results that the caller has."""
+        while self.results and self.results[0][0] <= sequence:
+            self._drop()
+
+    def _drop(self) -> None:
+        _, outputs = self.results.popleft()
+        self.unacknowledged -= outputs.nbytes
+
+
+class Stream:
+    """A live stream.
+
+    Attributes:
+        id: unique among live streams.
+        model: computes its steps.
+        slot: holds its state.
+        expected: number of the chunk that comes next.
+        number: its number among the streams of this server, from 1.
+        steps: steps taken so far.
+        busy: whether a chunk is under way.
+        ended: why the server closed it; None where it did not.
+        keeping: None for a stream that ends with its call.
+        on_end: told once where the server ends it.
+        on_idle: told once when the chunk under way is done, each.
+    """
+
+    __slots__ = (
+        "busy", "ended", "expected", "id", "keeping", "model", "number", "on_end", "on_idle",
+        "slot", "steps",
+    )  # fmt: skip
+
+    def __init__(self, stream_id: str, number: int, model: ServedModel, slot: Slot) -> None:
+        """Starts before the first step."""
+        self.id = stream_id
+        self.number = number
+        self.ended: ServiceError | None = None
+        self.model = model
+        self.slot = slot
+        self.expected = 1
+        self.steps = 0
+        self.busy = False
+        self.keeping: Keeping | None = None
+        self.on_end: Callable[[ServiceError], None] | None = None
+        self.on_idle: list[Callable[[], None]] = []
+
+    def end(self, reason: ServiceError) -> None:
+        """Tells whoever holds its call that the server has ended it."""
+        self.ended = reason
+        if self.on_end is not None:
+            self.on_end(reason)
+            self.on_end = None

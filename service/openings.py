@@ -1,0 +1,167 @@
+"""What a caller asks for when it opens a stream, what it gets, and what it can be refused for.
+
+Owns the words of an open and the checks of a resume against what is kept. Knows nothing of stores,
+transports or how a stream is opened.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from google.protobuf.message import DecodeError
+
+from protos.statewise.v1.state_pb2 import Kept, KeptResult
+from service.errors import Gone, NotFound, ServiceError, Unavailable, shorten
+from service.live import Stream
+from service.stores.store import Fate, Record
+from service.tensors import Array
+
+# A stream that is gone without its owner's wish begins anew where its caller still has all of it.
+BEGIN_ANEW = (Fate.UNKNOWN, Fate.EXPIRED, Fate.EVICTED)
+_FLOAT32 = np.dtype("<f4")
+
+
+@dataclass(frozen=True)
+class Resume:
+    """How much of a stream its caller still has.
+
+    Attributes:
+        received: highest number of a chunk whose result it has; None where it wants none again.
+        replay_from: lowest number of the chunks that it can send again; None where it goes on
+            wherever the state stands.
+    """
+
+    received: int | None = None
+    replay_from: int | None = None
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What a caller asks for.
+
+    Attributes:
+        version: empty for the newest.
+        stream_id: empty for a new one.
+        owner: identity of the caller.
+        resume: None begins a new stream.
+        initial_state: a blob to begin with; empty for the model's initial state.
+        ephemeral: whether the stream ends with its call.
+        replace: whether it takes the place of one that is kept under its id.
+    """
+
+    model: str
+    version: str = ""
+    stream_id: str = ""
+    owner: str = ""
+    resume: Resume | None = None
+    initial_state: bytes = b""
+    ephemeral: bool = False
+    replace: bool = False
+
+
+@dataclass(frozen=True)
+class Opened:
+    """An open stream.
+
+    Attributes:
+        resumed: whether an earlier call's state goes on.
+        fingerprint_changed: whether its state was computed on another kind of processor.
+        results: that the caller asked to have again, in their order.
+    """
+
+    stream: Stream
+    resumed: bool = False
+    fingerprint_changed: bool = False
+    results: tuple[KeptResult, ...] = ()
+
+
+def check_resume(resume: Resume, sequence: int, results: Sequence[int]) -> None:
+    """Whether a caller and a state of so many chunks have all of a stream between them.
+
+    Args:
+        resume: what the caller has.
+        sequence: chunks that the state has taken.
+        results: numbers of the chunks whose results are still there, growing.
+
+    Raises:
+        Gone: with reason STATE_LOST or OUTPUTS_LOST.
+    """
+    if resume.replay_from is not None and resume.replay_from > sequence + 1:
+        raise Gone(
+            f"the state has taken {sequence} chunks, and the caller can send again from "
+            f"{resume.replay_from} on; what is between them is lost: open a new stream",
+            reason="STATE_LOST",
+            sequence=sequence,
+        )
+    received = sequence if resume.received is None else resume.received
+    if received < sequence and (not results or results[0] > received + 1):
+        raise Gone(
+            f"the caller has the results up to {received} and the state is at {sequence}; the "
+            f"results that are kept begin at {results[0] if results else sequence + 1}: open a new "
+            "stream, or resume without `received`",
+            reason="OUTPUTS_LOST",
+            sequence=sequence,
+        )
+
+
+def wanted(results: Iterable[KeptResult], resume: Resume) -> Iterator[KeptResult]:
+    """The results that a caller asks to have again."""
+    if resume.received is None:
+        return iter(())
+    received = resume.received
+    return (one for one in results if one.sequence > received)
+
+
+def kept_results(results: Iterable[tuple[int, Array]]) -> list[KeptResult]:
+    """Results by number, (steps, outputs) each, as messages."""
+    return [
+        KeptResult(
+            sequence=sequence,
+            steps=len(outputs),
+            outputs=outputs.shape[1],
+            data=np.ascontiguousarray(outputs, _FLOAT32).tobytes(),
+        )
+        for sequence, outputs in results
+    ]
+
+
+def outputs_of(result: KeptResult) -> Array:
+    """A result's outputs, (steps, outputs)."""
+    return np.frombuffer(result.data, _FLOAT32).reshape(result.steps, result.outputs)
+
+
+def parsed(record: Record) -> Kept:
+    """What a record holds.
+
+    Raises:
+        Unavailable: it can't be read, as if the store were not there.
+    """
+    try:
+        return Kept.FromString(record.payload)
+    except DecodeError:
+        raise Unavailable(
+            f"what the store keeps of stream {record.stream_id!r} can't be read",
+            reason="STORE_CONTENT",
+        ) from None
+
+
+def not_there(stream_id: str, fate: Fate) -> ServiceError:
+    """Why a stream can't be had, as far as the store can tell."""
+    name = shorten(stream_id)
+    if fate is Fate.CLOSED:
+        return Gone(f"stream {name!r} was closed; open a new one", reason="STREAM_CLOSED")
+    if fate is Fate.EXPIRED:
+        return Gone(
+            f"stream {name!r} has expired: nobody advanced it for too long; open a new one",
+            reason="EXPIRED",
+        )
+    if fate is Fate.EVICTED:
+        return Gone(
+            f"stream {name!r} was given up for others, since the store was full; open a new one",
+            reason="EVICTED",
+        )
+    return NotFound(
+        f"stream {name!r} is not known here; open it without resume",
+        reason="STREAM_NOT_FOUND",
+        stream_id=name,
+    )
