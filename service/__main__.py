@@ -14,21 +14,11 @@ from pathlib import Path
 
 from service.console import with_output
 from service.errors import ServiceError, UserError
+from service.serve_arguments import add_serve
 from service.settings import Settings, address, from_environment, within
 
 _SERVICE = """\
 Runs exported models: for live streams, each with a state of its own, and over files of history.
-
-example:
-  python -m service serve --model-repository models/ --port 8500
-"""
-_SERVE = """\
-Serves every model of a repository over gRPC.
-
-The repository is a folder with <name>/<version>/model.onnx. Each model replays its golden vectors
-first, and is refused where they don't come out right. Every option can be set in the environment
-as well: --max-streams is STATEWISE_MAX_STREAMS. SIGTERM drains: open streams get --drain-seconds
-to close; a second one cuts them at once.
 
 example:
   python -m service serve --model-repository models/ --port 8500
@@ -88,84 +78,11 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _add_serve(commands)
+    add_serve(commands, _serve)
     _add_score(commands)
     _add_inspect(commands)
     _add_health(commands)
     return parser
-
-
-def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    serve = commands.add_parser(
-        "serve",
-        help="serve models to streams over gRPC",
-        description=_SERVE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    serve.add_argument("--model-repository", type=Path, metavar="DIR", help="folder of models")
-    serve.add_argument("--host", help="address to listen on (127.0.0.1)")
-    serve.add_argument("--port", type=int, help="gRPC port; 0 takes a free one (8500)")
-    serve.add_argument(
-        "--metrics-port", type=int, metavar="PORT", help="Prometheus port; -1 for none (9100)"
-    )
-    serve.add_argument(
-        "--provider",
-        choices=("cpu", "cuda", "auto"),
-        help="where models run; cuda fails to start where it isn't really there (cpu)",
-    )
-    serve.add_argument("--max-streams", type=int, metavar="N", help="open streams a model (10000)")
-    serve.add_argument("--max-batch", type=int, metavar="N", help="streams of one call (256)")
-    _add_serve_times(serve)
-    serve.set_defaults(run=_serve)
-
-
-def _add_serve_times(serve: argparse.ArgumentParser) -> None:
-    """Workers, and how long things may take."""
-    serve.add_argument("--workers", type=int, metavar="N", help="processes on the port (1)")
-    serve.add_argument(
-        "--watch-seconds",
-        type=float,
-        metavar="S",
-        help="look for new and changed versions so often; 0 never looks (0)",
-    )
-    serve.add_argument(
-        "--unload-seconds",
-        type=float,
-        metavar="S",
-        help="time for open streams of an unloaded version to close (60)",
-    )
-    serve.add_argument(
-        "--sequence-idle-seconds",
-        type=float,
-        metavar="S",
-        help="silence that ends a sequence, where its config.pbtxt says nothing (60)",
-    )
-    serve.add_argument(
-        "--state-store",
-        metavar="URL",
-        help="where states are kept: memory:, sqlite:PATH or redis://HOST:PORT/DB (memory:)",
-    )
-    serve.add_argument(
-        "--state-seconds",
-        type=float,
-        metavar="S",
-        help="how long a stream that nobody advances is kept (3600)",
-    )
-    serve.add_argument(
-        "--checkpoint-ms",
-        type=float,
-        metavar="MS",
-        help="time between two checkpoints of a stream, in milliseconds (500)",
-    )
-    serve.add_argument(
-        "--checkpoint-steps",
-        type=int,
-        metavar="N",
-        help="steps after which a stream has a checkpoint before its time; 0 for none (0)",
-    )
-    serve.add_argument(
-        "--drain-seconds", type=float, metavar="S", help="time to close after SIGTERM (25)"
-    )
 
 
 def _add_score(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -2,8 +2,8 @@
 
 Owns the rhythm of calls. Batches come in and go out: `put` takes a list of steps that are ready,
 and each tick hands the list of those that it took, and one block of answers, to `deliver`, so that
-a front end can read and write many at a time. `begin` and `submit` are the same for one chunk, for
-which somebody waits. A tick starts as soon as anything is ready; whatever arrives meanwhile is the
+a front end can read and write many at a time. `begin` is the same for one chunk, whose end
+somebody is told of. A tick starts as soon as anything is ready; whatever arrives meanwhile is the
 next batch. A chunk of many steps takes one step a tick beside everybody else's, and goes to the end
 of the queue after each, so that it holds nobody up; of a model that takes whole chunks it is one
 call, with others of its length. Knows nothing of stream ids, sequence numbers
@@ -134,38 +134,6 @@ class Batcher:
     def drop(self, ready: Ready) -> None:
         """Takes a chunk back: steps that were not taken yet are not taken."""
         self._backlog.drop(ready)
-
-    async def submit(self, slot: Slot, inputs: Buffer, steps: int) -> Array:
-        """Begins one chunk and waits for it; cancelling the wait drops it.
-
-        Args:
-            slot: the stream's row in the arena.
-            inputs: packed rows of finite numbers, one a step.
-            steps: how many, at least one.
-
-        Returns:
-            The outputs, (steps, output width).
-
-        Raises:
-            ModelFault: the model failed.
-            Unavailable: the batcher is closed.
-        """
-        future: asyncio.Future[Array] = asyncio.get_running_loop().create_future()
-
-        def resolve(ready: Ready) -> None:
-            if future.done():
-                return
-            if ready.error is None:
-                future.set_result(ready.joined().reshape(steps, -1))
-            else:
-                future.set_exception(ready.error)
-
-        ready = self.begin(slot, inputs, steps, resolve)
-        try:
-            return await future
-        except asyncio.CancelledError:
-            self.drop(ready)
-            raise
 
     def retire(self, slot: Slot) -> None:
         """Gives a slot back, after the call that may still be using it."""

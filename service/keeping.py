@@ -13,17 +13,14 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import NamedTuple
 
 import numpy as np
 
-from protos.statewise.v1.state_pb2 import Kept
-from service import blob, snapshots
+from service.copies import Copy, record_of
 from service.errors import Gone, ServiceError
 from service.live import Stream
 from service.metrics import Metrics
 from service.models import ServedModel
-from service.openings import kept_results
 from service.settings import Settings
 from service.stores.store import Claim, Record, Store
 from service.tensors import Array
@@ -34,16 +31,6 @@ _SLICE = 16
 # The share of time that rounds may take at most is one of so many.
 _SHARE = 20
 _LONGEST_SWEEP_SECONDS = 60.0
-
-
-class _Copy(NamedTuple):
-    """A stream's state as it was between two chunks."""
-
-    stream: Stream
-    row: Array
-    sequence: int
-    steps: int
-    results: tuple[tuple[int, Array], ...]
 
 
 class Keeper:
@@ -64,9 +51,10 @@ class Keeper:
         self.key = key
         self._settings = settings
         self._metrics = metrics
-        self._fenced: Callable[[Stream], object] = lambda stream: None
+        # Ends a stream that another server has claimed.
+        self.on_fenced: Callable[[Stream], object] = lambda stream: None
         self._dirty: dict[str, Stream] = {}
-        self._copies: dict[str, _Copy] = {}
+        self._copies: dict[str, Copy] = {}
         self._removals: dict[str, int] = {}
         # Streams whose states are copied as soon as no step is under way.
         self._leaving: dict[str, asyncio.Event] = {}
@@ -75,10 +63,6 @@ class Keeper:
         self._writing = asyncio.Lock()
         self._wake = asyncio.Event()
         self._failing = False
-
-    def on_fenced(self, act: Callable[[Stream], object]) -> None:
-        """Says who ends a stream that another server has claimed."""
-        self._fenced = act
 
     @property
     def waiting(self) -> int:
@@ -221,7 +205,7 @@ class Keeper:
             self._copy_at_rest(streams[0].model, streams)
 
     def _copy_at_rest(self, model: ServedModel, streams: Sequence[Stream]) -> None:
-        """Copies states while no step is under way, and these streams are between two chunks."""
+        """Copies states while no step is under way."""
         numbers = [(stream, stream.expected - 1, stream.steps) for stream in streams]
         model.batcher.at_rest(partial(self._copy, model, numbers))
 
@@ -232,7 +216,7 @@ class Keeper:
             assert stream.keeping is not None
             stream.keeping.stored_steps = steps
             results = tuple(stream.keeping.results)
-            self._copies[stream.id] = _Copy(stream, row, sequence, steps, results)
+            self._copies[stream.id] = Copy(stream, row, sequence, steps, results)
             self._dirty.pop(stream.id, None)
 
     async def _flush(self) -> None:
@@ -259,11 +243,11 @@ class Keeper:
             await self.store.remove(stream_id, epoch)
             del self._removals[stream_id]
 
-    async def _write(self, copies: Sequence[_Copy]) -> None:
+    async def _write(self, copies: Sequence[Copy]) -> None:
         """Writes copies; the lock is held."""
         records = []
         for number, copy in enumerate(copies, start=1):
-            records.append(self._record(copy))
+            records.append(record_of(copy, self.key))
             if number % _SLICE == 0:
                 await asyncio.sleep(0)
         written = await self.store.write(records)
@@ -276,7 +260,7 @@ class Keeper:
             else:
                 self._fence(copy.stream)
 
-    def _stored(self, copy: _Copy) -> None:
+    def _stored(self, copy: Copy) -> None:
         keeping = copy.stream.keeping
         assert keeping is not None
         keeping.stored = max(keeping.stored, copy.sequence)
@@ -288,35 +272,12 @@ class Keeper:
         stream = self._held.get(copied.id, copied)
         self._metrics.fenced()
         self.drop(stream)
-        self._fenced(stream)
+        self.on_fenced(stream)
         stream.end(taken_over(stream.id))
-
-    def _record(self, copy: _Copy) -> Record:
-        stream, model = copy.stream, copy.stream.model
-        assert stream.keeping is not None
-        snapshot = snapshots.take(model, copy.row, copy.steps)
-        kept = Kept(
-            state=blob.encode(snapshot, self.key),
-            results=kept_results(copy.results),
-        )
-        return Record(
-            stream_id=stream.id,
-            epoch=stream.keeping.epoch,
-            owner=stream.keeping.owner,
-            model=model.name,
-            version=str(model.version),
-            sequence=copy.sequence,
-            steps=copy.steps,
-            payload=kept.SerializeToString(),
-        )
 
     async def _sweep(self) -> None:
         """Forgets what nobody has advanced for too long; what is live here is no such stream."""
-        held = [
-            (stream.id, stream.keeping.epoch)
-            for stream in self._held.values()
-            if stream.keeping is not None
-        ]
+        held = [(one.id, one.keeping.epoch) for one in self._held.values() if one.keeping]
         try:
             await self.store.touch(held)
             before = time.time() - self._settings.state_seconds

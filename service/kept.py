@@ -11,10 +11,9 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from protos.statewise.v1.state_pb2 import Kept
 from service import blob, snapshots
+from service.beginnings import Beginnings
 from service.errors import (
-    AlreadyExists,
     InvalidArgument,
     ServiceError,
     Unavailable,
@@ -38,7 +37,7 @@ from service.openings import (
     wanted,
 )
 from service.snapshots import Snapshot
-from service.stores.store import Claim, Fate, Record
+from service.stores.store import Fate
 from service.streams import Streams, new_id
 
 
@@ -51,10 +50,11 @@ class KeptStreams:
         self._streams = streams
         self._metrics = metrics
         self.keeper = keeper
+        self.beginnings = Beginnings(models, streams, keeper)
         self._opening: set[str] = set()
         self._tasks: set[asyncio.Task[Opened]] = set()
         streams.on_taken = keeper.taken
-        keeper.on_fenced(streams.close)
+        keeper.on_fenced = streams.close
 
     @property
     def durable(self) -> bool:
@@ -170,53 +170,21 @@ class KeptStreams:
                 reason="EPHEMERAL_RESUME",
             )
         model = self._streams.admit(opening.model, opening.version, opening.stream_id)
-        snapshot = self._given(opening, model)
-        return Opened(self._started(model, opening.stream_id or new_id(), snapshot))
+        snapshot = self.beginnings.given(opening, model)
+        return Opened(self.beginnings.started(model, opening.stream_id or new_id(), snapshot))
 
     async def _begin(self, opening: Opening) -> Opened:
         stream_id = opening.stream_id or new_id()
         model = self._streams.admit(opening.model, opening.version, opening.stream_id)
-        snapshot = self._given(opening, model)
-        claim = await self.keep(model, stream_id, opening.owner, snapshot, replace=opening.replace)
+        snapshot = self.beginnings.given(opening, model)
+        claim = await self.beginnings.keep(
+            model, stream_id, opening.owner, snapshot, replace=opening.replace
+        )
         try:
             return Opened(self._claimed(model, stream_id, opening.owner, claim.epoch, snapshot))
         except ServiceError:
             self.keeper.forget(stream_id, claim.epoch)
             raise
-
-    async def keep(
-        self,
-        model: ServedModel,
-        stream_id: str,
-        owner: str,
-        snapshot: Snapshot | None,
-        *,
-        replace: bool,
-    ) -> Claim:
-        """Stores the first record of a new stream.
-
-        Raises:
-            AlreadyExists: one is kept under that id.
-            Unavailable: the store can't be reached.
-        """
-        payload = b""
-        if snapshot is not None:
-            kept = Kept(state=blob.encode(snapshot, self.keeper.key))
-            payload = kept.SerializeToString()
-        steps = snapshot.steps if snapshot is not None else 0
-        record = Record(stream_id, 0, owner, model.name, str(model.version), 0, steps, payload)
-        claim = await self.keeper.begin(record)
-        if not claim.epoch and claim.record is not None:
-            untouched = not claim.record.sequence and not claim.record.payload
-            if claim.record.owner != owner or not (replace or untouched):
-                raise AlreadyExists(
-                    f"stream_id is {shorten(stream_id)!r}, which is kept; resume it, close it "
-                    "first, or take another",
-                    reason="STREAM_KEPT",
-                    stream_id=shorten(stream_id),
-                )
-            claim = await self.keeper.replace(record, claim.record)
-        return claim
 
     async def _resume(self, opening: Opening, resume: Resume) -> Opened:
         live = self._streams.get(opening.stream_id)
@@ -233,7 +201,7 @@ class KeptStreams:
         model = (
             self._models.find(record.model, record.version)
             if snapshot is None
-            else self.model_of(snapshot)
+            else self.beginnings.model_of(snapshot)
         )
         self._check_model(opening, model)
         check_resume(resume, record.sequence, [one.sequence for one in kept.results])
@@ -279,45 +247,10 @@ class KeptStreams:
     ) -> Stream:
         """Opens a stream that was claimed."""
         steps = snapshot.steps if snapshot is not None else 0
-        stream = self._started(model, stream_id, snapshot)
+        stream = self.beginnings.started(model, stream_id, snapshot)
         stream.keeping = Keeping(epoch, owner, steps=steps)
         self.keeper.hold(stream)
         return stream
-
-    def _started(self, model: ServedModel, stream_id: str, snapshot: Snapshot | None) -> Stream:
-        row = snapshots.packed_row(snapshot, model) if snapshot is not None else None
-        if self._streams.draining:
-            raise stopping()
-        stream = self._streams.add(model, stream_id)
-        if row is not None and snapshot is not None:
-            model.arena.write(stream.slot, row)
-            stream.steps = snapshot.steps
-        return stream
-
-    def _given(self, opening: Opening, model: ServedModel) -> Snapshot | None:
-        """The state that a caller brings, checked."""
-        if not opening.initial_state:
-            return None
-        snapshot = blob.decode(opening.initial_state, self.keeper.key)
-        snapshots.packed_row(snapshot, model)
-        return snapshot
-
-    def model_of(self, snapshot: Snapshot) -> ServedModel:
-        """The served version whose weights made a state.
-
-        Raises:
-            Unavailable: there is none here.
-        """
-        for model in reversed(self._models.versions(snapshot.model)):
-            if model.artifact.digest == snapshot.digest:
-                return model
-        raise Unavailable(
-            f"the state is of model {shorten(snapshot.model)} with content "
-            f"{shorten(snapshot.digest)}, which this server does not serve; try one that does",
-            reason="MODEL_NOT_SERVED",
-            retry_after=1.0,
-            content_digest=shorten(snapshot.digest),
-        )
 
     def _check_model(self, opening: Opening, model: ServedModel) -> None:
         if opening.model not in ("", model.name) or opening.version not in ("", str(model.version)):

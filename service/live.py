@@ -7,7 +7,8 @@ insides, stores or transports.
 from collections import deque
 from collections.abc import Callable
 
-from service.errors import ServiceError
+from service.chunks import Chunk
+from service.errors import InvalidArgument, ProtocolViolation, ServiceError
 from service.models import ServedModel
 from service.slots import Slot
 from service.tensors import Array
@@ -101,3 +102,29 @@ class Stream:
         if self.on_end is not None:
             self.on_end(reason)
             self.on_end = None
+
+
+def gap(stream: Stream, chunk: Chunk) -> InvalidArgument:
+    """The refusal of a chunk with another number than the next."""
+    return InvalidArgument(
+        f"sequence is {chunk.sequence}; send {stream.expected}, one more than the last chunk that "
+        "got a result",
+        reason="SEQUENCE_GAP",
+        sequence=chunk.sequence,
+        expected=stream.expected,
+    )
+
+
+def untimely(stream: Stream, sequence: int) -> ServiceError:
+    """Why a stream takes no chunk now."""
+    if stream.ended is not None:
+        return stream.ended
+    if stream.busy:
+        return ProtocolViolation(
+            f"chunk {sequence} came while another of stream {stream.id!r} is under way; "
+            "wait for its result",
+            reason="CHUNK_IN_FLIGHT",
+        )
+    return ProtocolViolation(
+        f"stream {stream.id!r} is closed; open a new one", reason="STREAM_CLOSED"
+    )

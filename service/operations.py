@@ -80,11 +80,11 @@ class Operations:
             Unavailable: the store can't be reached, or the server is stopping.
         """
         snapshot = blob.decode(state, self._kept.keeper.key)
-        model = self._kept.model_of(snapshot)
+        model = self._kept.beginnings.model_of(snapshot)
         snapshots.packed_row(snapshot, model)
         self._streams.admit(model.name, str(model.version), stream_id)
         stream_id = stream_id or new_id()
-        await self._kept.keep(model, stream_id, owner, snapshot, replace=replace)
+        await self._kept.beginnings.keep(model, stream_id, owner, snapshot, replace=replace)
         return Summary(stream_id, model.name, str(model.version), 0, snapshot.steps, False, owner)
 
     async def fork(self, stream_id: str, new_stream_id: str, owner: str) -> Summary:

@@ -13,6 +13,28 @@ from service.errors import SettingsError
 
 Provider = Literal["cpu", "cuda", "auto"]
 _PREFIX = "STATEWISE_"
+# Lowest and highest value of each setting that is a number.
+_RANGES: dict[str, tuple[float, float]] = {
+    "port": (0, 65_535),
+    "metrics_port": (-1, 65_535),
+    "max_streams": (1, 10_000_000),
+    "max_batch": (1, 65_536),
+    "max_chunk_steps": (1, 1_000_000),
+    "max_id_length": (1, 65_536),
+    "sequence_idle_seconds": (0.001, 1e9),
+    "unload_seconds": (0, 86_400),
+    "watch_seconds": (0, 86_400),
+    "max_message_bytes": (1_024, 2**31 - 1),
+    "inline_limit_ms": (0, 1_000),
+    "workers": (1, 1_024),
+    "worker": (0, 1),
+    "state_bytes": (1_024, 2**50),
+    "state_seconds": (0.001, 1e9),
+    "checkpoint_ms": (1, 3_600_000),
+    "checkpoint_steps": (0, 2**50),
+    "max_unacknowledged_bytes": (0, 2**40),
+    "drain_seconds": (0, 86_400),
+}
 
 
 @dataclass(frozen=True)
@@ -82,25 +104,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Refuses values that no server could run with."""
-        within("port", self.port, 0, 65_535)
-        within("metrics_port", self.metrics_port, -1, 65_535)
-        within("max_streams", self.max_streams, 1, 10_000_000)
-        within("max_batch", self.max_batch, 1, 65_536)
-        within("max_chunk_steps", self.max_chunk_steps, 1, 1_000_000)
-        within("max_id_length", self.max_id_length, 1, 65_536)
-        within("sequence_idle_seconds", self.sequence_idle_seconds, 0.001, 1e9)
-        within("unload_seconds", self.unload_seconds, 0, 86_400)
-        within("watch_seconds", self.watch_seconds, 0, 86_400)
-        within("max_message_bytes", self.max_message_bytes, 1_024, 2**31 - 1)
-        within("inline_limit_ms", self.inline_limit_ms, 0, 1_000)
-        within("workers", self.workers, 1, 1_024)
-        within("worker", self.worker, 0, 1)
-        within("state_bytes", self.state_bytes, 1_024, 2**50)
-        within("state_seconds", self.state_seconds, 0.001, 1e9)
-        within("checkpoint_ms", self.checkpoint_ms, 1, 3_600_000)
-        within("checkpoint_steps", self.checkpoint_steps, 0, 2**50)
-        within("max_unacknowledged_bytes", self.max_unacknowledged_bytes, 0, 2**40)
-        within("drain_seconds", self.drain_seconds, 0, 86_400)
+        for name, (low, high) in _RANGES.items():
+            within(name, getattr(self, name), low, high)
         if self.provider not in get_args(Provider):
             raise SettingsError(f"provider is {self.provider!r}; take one of cpu, cuda, auto")
 

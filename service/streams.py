@@ -13,12 +13,11 @@ from service.chunks import Chunk, Float32, decode
 from service.errors import (
     AlreadyExists,
     InvalidArgument,
-    ProtocolViolation,
     ServiceError,
     Unavailable,
     stopping,
 )
-from service.live import Stream
+from service.live import Stream, gap, untimely
 from service.metrics import Metrics
 from service.models import Models, ServedModel
 from service.ready import Ready
@@ -181,7 +180,7 @@ class Streams:
             ProtocolViolation: the stream is closed, or another of its chunks is under way.
         """
         if stream.busy or stream.ended or self._live.get(stream.id) is not stream:
-            raise _untimely(stream, stream.expected)
+            raise untimely(stream, stream.expected)
         self._begin(stream, inputs, steps, then)
 
     def _begin(
@@ -262,10 +261,10 @@ class Streams:
 
     def _accepted(self, stream: Stream, chunk: Chunk) -> Array:
         if stream.busy or stream.ended or self._live.get(stream.id) is not stream:
-            raise _untimely(stream, chunk.sequence)
+            raise untimely(stream, chunk.sequence)
         try:
             if chunk.sequence != stream.expected:
-                raise _gap(stream, chunk)
+                raise gap(stream, chunk)
             model = stream.model
             if not model.signature.native:
                 raise InvalidArgument(
@@ -285,27 +284,3 @@ class Streams:
 def new_id() -> str:
     """A name that no stream has."""
     return secrets.token_hex(8)
-
-
-def _gap(stream: Stream, chunk: Chunk) -> InvalidArgument:
-    return InvalidArgument(
-        f"sequence is {chunk.sequence}; send {stream.expected}, one more than the last chunk that "
-        "got a result",
-        reason="SEQUENCE_GAP",
-        sequence=chunk.sequence,
-        expected=stream.expected,
-    )
-
-
-def _untimely(stream: Stream, sequence: int) -> ServiceError:
-    if stream.ended is not None:
-        return stream.ended
-    if stream.busy:
-        return ProtocolViolation(
-            f"chunk {sequence} came while another of stream {stream.id!r} is under way; "
-            "wait for its result",
-            reason="CHUNK_IN_FLIGHT",
-        )
-    return ProtocolViolation(
-        f"stream {stream.id!r} is closed; open a new one", reason="STREAM_CLOSED"
-    )

@@ -18,9 +18,11 @@ from service.keeping import Keeper
 from service.kept import KeptStreams
 from service.metrics import Metrics
 from service.models import Models, ServedModel
+from service.ready import Ready
 from service.rpc.doorway import Doorway
 from service.selftest import SelfTest
 from service.settings import Settings
+from service.slots import Slot
 from service.stores.memory import MemoryStore
 from service.stores.store import Store
 from service.streams import Streams
@@ -137,6 +139,26 @@ def _artifact(name: str) -> Artifact:
         steps_per_second=10,
         golden=Golden(empty.astype("f4"), empty[0].astype("f4"), empty, empty[0], 1e-6),
     )
+
+
+async def submit(batcher: Batcher, slot: Slot, inputs: Float32) -> Float32:
+    """The outputs of one chunk, (steps, outputs); whoever stops waiting drops it."""
+    future: asyncio.Future[Float32] = asyncio.get_running_loop().create_future()
+
+    def resolve(ready: Ready) -> None:
+        if future.done():
+            return
+        if ready.error is None:
+            future.set_result(ready.joined())
+        else:
+            future.set_exception(ready.error)
+
+    ready = batcher.begin(slot, inputs.data, len(inputs), resolve)
+    try:
+        return await future
+    except asyncio.CancelledError:
+        batcher.drop(ready)
+        raise
 
 
 def chunk(sequence: int, values: Float32, **changes: object) -> Chunk:

@@ -2,6 +2,7 @@ import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import fakes
 import numpy as np
 import pytest
 from fakes import FEATURES, FakeEngine, alone, distinct, fake_batcher
@@ -14,7 +15,7 @@ from service.ready import Ready
 
 def submit(batcher, slot, inputs):
     """One chunk, begun when the loop comes to it."""
-    return asyncio.ensure_future(batcher.submit(slot, inputs.data, len(inputs)))
+    return asyncio.ensure_future(fakes.submit(batcher, slot, inputs))
 
 
 async def test_whatever_is_ready_goes_in_one_call():

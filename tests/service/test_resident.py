@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import pytest
 from calling import Calls, arrays, load, row
-from fakes import chunk, distinct
+from fakes import chunk, distinct, submit
 from foreign import F32, I64, save, state
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -250,7 +250,7 @@ async def test_a_call_that_fails_is_a_model_fault_and_the_rhythm_goes_on(loaded)
     session, one._session = one._session, Failing(one._session)
     inputs = distinct(1, 1, FEATURES)
     with pytest.raises(ModelFault) as fault:
-        await batcher.submit(one.acquire(), inputs.data, 1)
+        await submit(batcher, one.acquire(), inputs)
     assert "secret" not in str(fault.value)
     one._session = session
-    assert (await batcher.submit(one.acquire(), inputs.data, 1)).shape == (1, 3)
+    assert (await submit(batcher, one.acquire(), inputs)).shape == (1, 3)

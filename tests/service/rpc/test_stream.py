@@ -240,8 +240,7 @@ async def test_an_error_that_nobody_expected_says_nothing_of_the_inside(monkeypa
     streams = fake_streams(fake_model())
     monkeypatch.setattr(streams, "admit", lambda *_: {}["secret"])
     async with serving(streams) as (stub, _):
-        call = stub.Stream()
-        await call.write(opening())
+        await (call := stub.Stream()).write(opening())
         error = await failure(call)
     assert error.code() == grpc.StatusCode.INTERNAL
     assert "secret" not in error.details()
@@ -297,6 +296,5 @@ async def test_a_caller_that_never_reads_does_not_hold_up_the_end():
 
 async def test_a_chunk_may_be_as_long_as_its_message():
     async with serving(fake_streams(fake_model())) as (stub, _):
-        call = await opened(stub)
-        refused = (await ask(call, chunk(1, distinct(8193, 1)))).refused
+        refused = (await ask(await opened(stub), chunk(1, distinct(8193, 1)))).refused
     assert (refused.reason, refused.metadata["max_chunk_steps"]) == ("STEP_COUNT", "8192")

@@ -1,0 +1,101 @@
+"""What a stream begins with: the model whose state it is, a state that was brought, a first record.
+
+Owns the steps that a new stream, an import and a resume share. Who may take them, and what a stream
+is then told, is `kept`'s affair.
+"""
+
+from protos.statewise.v1.state_pb2 import Kept
+from service import blob, snapshots
+from service.errors import AlreadyExists, Unavailable, shorten, stopping
+from service.keeping import Keeper
+from service.live import Stream
+from service.models import Models, ServedModel
+from service.openings import Opening
+from service.snapshots import Snapshot
+from service.stores.store import Claim, Record
+from service.streams import Streams
+
+
+class Beginnings:
+    """First states and first records."""
+
+    def __init__(self, models: Models, streams: Streams, keeper: Keeper) -> None:
+        """Works on what is served and kept."""
+        self._models = models
+        self._streams = streams
+        self._keeper = keeper
+
+    async def keep(
+        self,
+        model: ServedModel,
+        stream_id: str,
+        owner: str,
+        snapshot: Snapshot | None,
+        *,
+        replace: bool,
+    ) -> Claim:
+        """Stores the first record of a new stream.
+
+        Raises:
+            AlreadyExists: one is kept under that id.
+            Unavailable: the store can't be reached.
+        """
+        payload = b""
+        if snapshot is not None:
+            kept = Kept(state=blob.encode(snapshot, self._keeper.key))
+            payload = kept.SerializeToString()
+        steps = snapshot.steps if snapshot is not None else 0
+        record = Record(stream_id, 0, owner, model.name, str(model.version), 0, steps, payload)
+        claim = await self._keeper.begin(record)
+        if not claim.epoch and claim.record is not None:
+            untouched = not claim.record.sequence and not claim.record.payload
+            if claim.record.owner != owner or not (replace or untouched):
+                raise AlreadyExists(
+                    f"stream_id is {shorten(stream_id)!r}, which is kept; resume it, close it "
+                    "first, or take another",
+                    reason="STREAM_KEPT",
+                    stream_id=shorten(stream_id),
+                )
+            claim = await self._keeper.replace(record, claim.record)
+        return claim
+
+    def started(self, model: ServedModel, stream_id: str, snapshot: Snapshot | None) -> Stream:
+        """Opens a stream that was admitted, in a given state or the model's initial one.
+
+        Raises:
+            Exhausted: the model has no stream free.
+            Unavailable: the server is stopping.
+        """
+        row = snapshots.packed_row(snapshot, model) if snapshot is not None else None
+        if self._streams.draining:
+            raise stopping()
+        stream = self._streams.add(model, stream_id)
+        if row is not None and snapshot is not None:
+            model.arena.write(stream.slot, row)
+            stream.steps = snapshot.steps
+        return stream
+
+    def given(self, opening: Opening, model: ServedModel) -> Snapshot | None:
+        """The state that a caller brings, checked."""
+        if not opening.initial_state:
+            return None
+        snapshot = blob.decode(opening.initial_state, self._keeper.key)
+        snapshots.packed_row(snapshot, model)
+        return snapshot
+
+    def model_of(self, snapshot: Snapshot) -> ServedModel:
+        """The served version whose weights made a state.
+
+        Raises:
+            Unavailable: there is none here.
+        """
+        for model in reversed(self._models.versions(snapshot.model)):
+            if model.artifact.digest == snapshot.digest:
+                return model
+        raise Unavailable(
+            f"the state is of model {shorten(snapshot.model)} with content "
+            f"{shorten(snapshot.digest)}, which this server does not serve; try one that does",
+            reason="MODEL_NOT_SERVED",
+            retry_after=1.0,
+            content_digest=shorten(snapshot.digest),
+        )
