@@ -180,12 +180,12 @@ class Keeper:
                 _log.info("the state store takes checkpoints again")
             self._failing = False
         except ServiceError as error:
-            self._metrics.store_failed(error.reason)
+            self._metrics.states.store_failed(error.reason)
             if not self._failing:
                 _log.warning("checkpoints wait: %s", error.message)
             self._failing = True
         except Exception:
-            self._metrics.store_failed("UNEXPECTED")
+            self._metrics.states.store_failed("UNEXPECTED")
             _log.exception("a round of checkpoints failed")
 
     async def close(self) -> None:
@@ -251,7 +251,7 @@ class Keeper:
             if number % _SLICE == 0:
                 await asyncio.sleep(0)
         written = await self.store.write(records)
-        self._metrics.checkpointed(sum(written))
+        self._metrics.states.checkpointed(sum(written))
         for copy, record, kept in zip(copies, records, written, strict=True):
             if self._copies.get(record.stream_id) is copy:
                 del self._copies[record.stream_id]
@@ -270,7 +270,7 @@ class Keeper:
     def _fence(self, copied: Stream) -> None:
         """Ends a stream here that goes on elsewhere."""
         stream = self._held.get(copied.id, copied)
-        self._metrics.fenced()
+        self._metrics.states.fenced()
         self.drop(stream)
         self.on_fenced(stream)
         stream.end(taken_over(stream.id))
@@ -281,9 +281,9 @@ class Keeper:
         try:
             await self.store.touch(held)
             before = time.time() - self._settings.state_seconds
-            self._metrics.expired(await self.store.expire(int(before * 1e3)))
+            self._metrics.states.expired(await self.store.expire(int(before * 1e3)))
         except ServiceError as error:
-            self._metrics.store_failed(error.reason)
+            self._metrics.states.store_failed(error.reason)
 
 
 def taken_over(stream_id: str) -> Gone:

@@ -212,7 +212,7 @@ class KeptStreams:
         stream.keeping.durable = record.sequence if self.durable else 0
         for one in kept.results:
             stream.keeping.add(one.sequence, outputs_of(one))
-        self._metrics.resumed()
+        self._metrics.states.resumed()
         changed = snapshot is not None and snapshot.fingerprint != model.self_test.fingerprint
         return Opened(stream, True, changed, tuple(wanted(kept.results, resume)))
 
@@ -239,7 +239,7 @@ class KeptStreams:
         if claim.epoch:
             keeping.epoch = claim.epoch
         self.keeper.hold(heir)
-        self._metrics.resumed()
+        self._metrics.states.resumed()
         return Opened(heir, True, False, tuple(wanted(results, resume)))
 
     def _claimed(

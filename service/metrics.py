@@ -15,6 +15,8 @@ from prometheus_client.core import HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
+from service.state_metrics import StateMetrics
+
 _MODEL = ("model", "version")
 _TICK_SECONDS = (1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 5e-2, 0.25)
 _TICK_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
@@ -74,7 +76,11 @@ class ModelMetrics:
 
 
 class Metrics:
-    """All metrics of one server, in a registry of their own."""
+    """All metrics of one server, in a registry of their own.
+
+    Attributes:
+        states: of the states that are kept.
+    """
 
     def __init__(self) -> None:
         """Registers every metric."""
@@ -103,21 +109,7 @@ class Metrics:
         self._restarted = counter(
             "statewise_sequences_restarted", "Sequences begun anew while they were live."
         )
-        self._checkpoints = counter("statewise_checkpoints", "States written to the store.")
-        self._store_failures = counter(
-            "statewise_store_failures",
-            "Writes that the store did not take, by reason.",
-            ("reason",),
-        )
-        self._fenced = counter(
-            "statewise_streams_fenced", "Streams ended here since another server claimed them."
-        )
-        self._resumed = counter(
-            "statewise_streams_resumed", "Streams that went on in another call."
-        )
-        self._states_expired = counter(
-            "statewise_states_expired", "Kept streams that nobody advanced for too long."
-        )
+        self.states = StateMetrics(self.registry)
         self._info = gauge(
             "statewise_model_info",
             "1 for each model served: which content, on which provider, with which bits.",
@@ -146,26 +138,6 @@ class Metrics:
     def sequence_restarted(self) -> None:
         """Counts a START on an id that was live."""
         self._restarted.inc()
-
-    def checkpointed(self, states: int) -> None:
-        """Counts states that were written to the store."""
-        self._checkpoints.inc(states)
-
-    def store_failed(self, reason: str) -> None:
-        """Counts a write that the store did not take."""
-        self._store_failures.labels(reason).inc()
-
-    def fenced(self) -> None:
-        """Counts a stream that another server has claimed."""
-        self._fenced.inc()
-
-    def resumed(self) -> None:
-        """Counts a stream that went on in another call."""
-        self._resumed.inc()
-
-    def expired(self, streams: int) -> None:
-        """Counts kept streams that nobody advanced for too long."""
-        self._states_expired.inc(streams)
 
     def refused_open(self, reason: str) -> None:
         """Counts a stream that was not opened."""
