@@ -232,3 +232,20 @@ def dividing(folder: Path) -> Path:
         + state("state", "state_out", "TYPE_FP32", "[ 1 ]")
         + " }",
     )
+
+
+def rooting(folder: Path) -> Path:
+    """state' = state + x; y = the root of state': not a number where the sum is below 0."""
+    return save(
+        folder,
+        [("x", F32, ["batch", 1]), ("state", F32, ["batch", 1])],
+        [("y", F32, ["batch", 1]), ("state_out", F32, ["batch", 1])],
+        [
+            helper.make_node("Add", ["x", "state"], ["state_out"]),
+            helper.make_node("Sqrt", ["state_out"], ["y"]),
+        ],
+        None,
+        "max_batch_size: 8 sequence_batching { "
+        + state("state", "state_out", "TYPE_FP32", "[ 1 ]")
+        + " }",
+    )
