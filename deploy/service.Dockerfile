@@ -29,12 +29,15 @@ COPY protos protos
 COPY service service
 
 ARG PROVIDER=cpu
+# Nobody is let in by default: a container starts with STATEWISE_TOKEN_FILE, STATEWISE_TLS_CLIENT_CA,
+# or STATEWISE_INSECURE_ANY_HOST=true where only trusted callers reach its port.
 # ONNX Runtime reports its use to its makers, unless it is told not to before it is imported.
 ENV ORT_DISABLE_TELEMETRY=1 \
     PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     STATEWISE_HOST=0.0.0.0 \
+    STATEWISE_METRICS_HOST=0.0.0.0 \
     STATEWISE_MODEL_REPOSITORY=/models \
     STATEWISE_PROVIDER=${PROVIDER}
 

@@ -14,8 +14,9 @@ from pathlib import Path
 
 from service.console import with_output
 from service.errors import ServiceError, UserError
+from service.health import add_health
 from service.serve_arguments import add_serve
-from service.settings import Settings, address, from_environment, within
+from service.settings import Settings, from_environment
 
 _SERVICE = """\
 Runs exported models: for live streams, each with a state of its own, and over files of history.
@@ -43,12 +44,6 @@ Save it beside the version folder, as models/<name>/config.pbtxt.
 
 example:
   python -m service inspect models/vad/1/model.onnx > models/vad/config.pbtxt
-"""
-_HEALTH = """\
-Exits 0 where the server at --port serves, 1 where it does not.
-
-example:
-  python -m service health --port 8500
 """
 
 
@@ -81,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     add_serve(commands, _serve)
     _add_score(commands)
     _add_inspect(commands)
-    _add_health(commands)
+    add_health(commands)
     return parser
 
 
@@ -145,19 +140,6 @@ def _add_inspect(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     inspect.set_defaults(run=_inspect)
 
 
-def _add_health(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    health = commands.add_parser(
-        "health",
-        help="ask a running server whether it serves",
-        description=_HEALTH,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    health.add_argument("--host", default="127.0.0.1", help="(127.0.0.1)")
-    health.add_argument("--port", type=int, help="gRPC port (STATEWISE_PORT or 8500)")
-    health.add_argument("--timeout", type=float, default=3.0, metavar="S", help="seconds (3)")
-    health.set_defaults(run=_health)
-
-
 def _serve(options: argparse.Namespace) -> int:
     # What gRPC would print of its own, the errors say in one line.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
@@ -203,18 +185,6 @@ def _score(options: argparse.Namespace) -> int:
 def _end(number: int, _frame: object) -> None:
     print("error: ended by a signal; the output is as it was before", file=sys.stderr)
     raise SystemExit(128 + number)
-
-
-def _health(options: argparse.Namespace) -> int:
-    from service.rpc.probe import probe
-
-    given = options.port is not None
-    port = options.port if given else int(str(from_environment().get("port", Settings.port)))
-    within("port", port, 1, 65_535)
-    within("timeout", options.timeout, 0.001, 3_600)
-    status = probe(address(options.host, port), options.timeout)
-    print(status)
-    return 0 if status == "SERVING" else 1
 
 
 if __name__ == "__main__":

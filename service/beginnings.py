@@ -79,7 +79,7 @@ class Beginnings:
         """The state that a caller brings, checked."""
         if not opening.initial_state:
             return None
-        snapshot = blob.decode(opening.initial_state, self._keeper.key)
+        snapshot = blob.decode(opening.initial_state, self._keeper.key, self._keeper.previous)
         snapshots.packed_row(snapshot, model)
         return snapshot
 

@@ -15,6 +15,7 @@ import hashlib
 import hmac
 import math
 import struct
+from collections.abc import Sequence
 
 import numpy as np
 from google.protobuf.message import DecodeError
@@ -55,12 +56,13 @@ def encode(snapshot: Snapshot, key: bytes | None = None) -> bytes:
     return start[: -len(signature)] + signature + payload
 
 
-def decode(data: bytes, key: bytes | None = None) -> Snapshot:
+def decode(data: bytes, key: bytes | None = None, previous: Sequence[bytes] = ()) -> Snapshot:
     """The snapshot of a blob.
 
     Args:
         data: the blob.
         key: where there is one, blobs signed with it are taken and no others.
+        previous: keys that are taken beside it.
 
     Raises:
         InvalidArgument: with reason BLOB_NOT_STATE, BLOB_VERSION, BLOB_UNSIGNED, BLOB_SIGNATURE,
@@ -82,7 +84,7 @@ def decode(data: bytes, key: bytes | None = None) -> Snapshot:
             version=version,
         )
     if key:
-        _check_signature(data, payload, signature, key)
+        _check_signature(data, payload, signature, (key, *previous))
     if hashlib.sha256(payload).digest() != checksum:
         raise InvalidArgument(
             f"the state was damaged on its way: its checksum is another; {_AGAIN}",
@@ -91,7 +93,7 @@ def decode(data: bytes, key: bytes | None = None) -> Snapshot:
     return _snapshot(payload)
 
 
-def _check_signature(data: bytes, payload: bytes, signature: bytes, key: bytes) -> None:
+def _check_signature(data: bytes, payload: bytes, signature: bytes, keys: Sequence[bytes]) -> None:
     if signature == _UNSIGNED:
         raise InvalidArgument(
             "the state is not signed, and this server takes signed ones only; export it from a "
@@ -99,7 +101,8 @@ def _check_signature(data: bytes, payload: bytes, signature: bytes, key: bytes) 
             reason="BLOB_UNSIGNED",
         )
     start = data[: _HEADER.size - len(_UNSIGNED)] + _UNSIGNED
-    if not hmac.compare_digest(_signature(start, payload, key), signature):
+    matches = [hmac.compare_digest(_signature(start, payload, key), signature) for key in keys]
+    if not any(matches):
         raise InvalidArgument(
             "the state's signature is another: it was changed, or signed with another key",
             reason="BLOB_SIGNATURE",

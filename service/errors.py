@@ -9,6 +9,9 @@ Owns the error tree and the neutral codes. Knows nothing of gRPC: `rpc/status.py
     ├── ProtocolViolation         STATE      the right message at the wrong time
     ├── Gone                      STATE      what is asked for was there, and no more
     ├── Exhausted                 FULL       nobody's: a limit is reached, try again later
+    │   └── RateExceeded                     too many steps a second; the stream lives on
+    ├── Unauthenticated           UNKNOWN    a token or certificate that is missing or nobody's
+    ├── Forbidden                 FORBIDDEN  in asking for what others may do
     ├── Unavailable               AWAY       nobody's: this server is stopping
     ├── ModelFault                FAULT      the model's: it failed on an input that it accepted
     └── UserError                 USER       in a command or a file on this machine
@@ -30,6 +33,8 @@ class Code(Enum):
     TAKEN = "taken"
     STATE = "state"
     FULL = "full"
+    UNKNOWN = "unknown"
+    FORBIDDEN = "forbidden"
     AWAY = "away"
     FAULT = "fault"
     USER = "user"
@@ -97,6 +102,22 @@ class Exhausted(ServiceError):
     """A limit of this server is reached."""
 
     code = Code.FULL
+
+
+class RateExceeded(Exhausted):
+    """A caller takes more steps a second than it may; what was sent was not computed."""
+
+
+class Unauthenticated(ServiceError):
+    """The caller has not shown who it is; never says which part of it was wrong."""
+
+    code = Code.UNKNOWN
+
+
+class Forbidden(ServiceError):
+    """The caller is known, and may not do this."""
+
+    code = Code.FORBIDDEN
 
 
 class Unavailable(ServiceError):

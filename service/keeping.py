@@ -18,6 +18,7 @@ import numpy as np
 
 from service.copies import Copy, record_of
 from service.errors import Gone, ServiceError
+from service.keys import StateKeys
 from service.live import Stream
 from service.metrics import Metrics
 from service.models import ServedModel
@@ -37,7 +38,7 @@ class Keeper:
     """The one who writes states to a store and reads them back."""
 
     def __init__(
-        self, store: Store, settings: Settings, metrics: Metrics, key: bytes | None = None
+        self, store: Store, settings: Settings, metrics: Metrics, keys: StateKeys | None = None
     ) -> None:
         """Starts with nothing to write.
 
@@ -45,10 +46,11 @@ class Keeper:
             store: where states go.
             settings: how often, and how long they are kept.
             metrics: counts checkpoints and what became of them.
-            key: signs blobs, where there is one.
+            keys: sign blobs, where there are any.
         """
         self.store = store
-        self.key = key
+        keys = keys or StateKeys()
+        self.key, self.previous = keys.signing, keys.previous
         self._settings = settings
         self._metrics = metrics
         # Ends a stream that another server has claimed.

@@ -197,7 +197,9 @@ class KeptStreams:
                 return await self._begin(opening)
             raise not_there(opening.stream_id, claim.fate)
         kept = parsed(record)
-        snapshot = blob.decode(kept.state, self.keeper.key) if kept.state else None
+        snapshot = (
+            blob.decode(kept.state, self.keeper.key, self.keeper.previous) if kept.state else None
+        )
         model = (
             self._models.find(record.model, record.version)
             if snapshot is None

@@ -105,6 +105,9 @@ class Metrics:
         self._refused_opens = counter(
             "statewise_refused_opens", "Streams that were not opened, by reason.", ("reason",)
         )
+        self._refused_calls = counter(
+            "statewise_refused_calls", "Calls that were refused unread, by reason.", ("reason",)
+        )
         self._expired = counter("statewise_sequences_expired", "Sequences ended by the idle limit.")
         self._restarted = counter(
             "statewise_sequences_restarted", "Sequences begun anew while they were live."
@@ -142,6 +145,10 @@ class Metrics:
     def refused_open(self, reason: str) -> None:
         """Counts a stream that was not opened."""
         self._refused_opens.labels(reason).inc()
+
+    def refused_call(self, reason: str) -> None:
+        """Counts a call of somebody who may not make it, or a request too many."""
+        self._refused_calls.labels(reason).inc()
 
     def proven(
         self,

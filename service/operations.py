@@ -79,7 +79,7 @@ class Operations:
             AlreadyExists: the id is in use.
             Unavailable: the store can't be reached, or the server is stopping.
         """
-        snapshot = blob.decode(state, self._kept.keeper.key)
+        snapshot = blob.decode(state, self._kept.keeper.key, self._kept.keeper.previous)
         model = self._kept.beginnings.model_of(snapshot)
         snapshots.packed_row(snapshot, model)
         self._streams.admit(model.name, str(model.version), stream_id)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from service.access import EVERYBODY, Identity
 from service.description import dims
 from service.errors import InvalidArgument
 from service.models import ServedModel
@@ -36,6 +37,7 @@ class Request:
         version: "" for the newest, or for the one that the sequence runs on.
         sequence: None for a model without state.
         outputs: names of those that are wanted; () for all.
+        caller: whose sequence it is: another's of the same name is another one.
     """
 
     model: str
@@ -45,6 +47,7 @@ class Request:
     start: bool = False
     end: bool = False
     outputs: tuple[str, ...] = ()
+    caller: Identity = EVERYBODY
 
 
 class Answer(NamedTuple):

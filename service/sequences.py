@@ -2,29 +2,27 @@
 
 Owns what START, END and a request in between mean, the order of requests of one sequence, and the
 idle sweep. A second START on a live id begins it anew, as Triton does, and is counted. Requests to
-models without state pass through here too, each row a chunk of its own. Knows nothing of gRPC.
+models without state pass through here too. Knows nothing of gRPC.
 """
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Callable
 
-import numpy as np
-
-from service.errors import InvalidArgument, ServiceError, shorten, stopping
+from service.access import Identity
+from service.alone import Done, infer_alone, spend
+from service.errors import Exhausted, InvalidArgument, ServiceError, shorten, stopping
 from service.live import Stream
 from service.metrics import Metrics
 from service.models import Models, ServedModel
-from service.ready import Ready, Whole
+from service.ready import Ready
 from service.requests import Answer, Request, SequenceId, check_outputs, decode, encode
 from service.settings import Settings
 from service.stepping import packed, steps_of
 from service.streams import Streams
 from service.tensors import Array
 
-# Called once with what came of a request.
-Done = Callable[[Answer | ServiceError], None]
-_Key = tuple[str, SequenceId]
+# Model, id, and whose it is.
+_Key = tuple[str, SequenceId, str]
 # Ids of which it is remembered that they timed out.
 _EXPIRED_KEPT = 10_000
 _SWEEP_SECONDS = 0.25
@@ -33,9 +31,10 @@ _SWEEP_SECONDS = 0.25
 class _Sequence:
     """One id: its stream while it has one, and the requests that wait for each other."""
 
-    __slots__ = ("busy", "passing", "stream", "touched", "waiting")
+    __slots__ = ("busy", "caller", "passing", "stream", "touched", "waiting")
 
-    def __init__(self) -> None:
+    def __init__(self, caller: Identity) -> None:
+        self.caller = caller
         self.stream: Stream | None = None
         self.waiting: deque[tuple[Request, Done]] = deque()
         self.busy = False
@@ -54,6 +53,8 @@ class Sequences:
         self._streams = streams
         self._idle_seconds = settings.sequence_idle_seconds
         self._max_id_length = settings.max_id_length
+        self._max_requests = settings.max_requests
+        self._under_way = 0
         self._metrics = metrics
         self._live: dict[_Key, _Sequence] = {}
         self._expired: OrderedDict[_Key, None] = OrderedDict()
@@ -61,21 +62,44 @@ class Sequences:
 
     def infer(self, request: Request, done: Done) -> None:
         """Takes one request; `done` is called once, now or later, with the answer or the error."""
+        if self._under_way >= self._max_requests:
+            done(self._too_many())
+            return
+        self._under_way += 1
+
+        def finished(outcome: Answer | ServiceError) -> None:
+            self._under_way -= 1
+            done(outcome)
+
         try:
-            if request.sequence is None or request.sequence in (0, ""):
-                self._infer_alone(request, done)
-                return
-            self._check_id(request.sequence)
-            key = (request.model, request.sequence)
-            sequence = self._live.get(key)
-            if sequence is None:
-                sequence = self._live[key] = _Sequence()
-            if sequence.busy:
-                sequence.waiting.append((request, done))
-            else:
-                self._take(key, sequence, request, done)
+            self._begin(request, finished)
         except ServiceError as error:
-            done(error)
+            finished(error)
+
+    def _begin(self, request: Request, done: Done) -> None:
+        if request.sequence is None or request.sequence in (0, ""):
+            self._infer_alone(request, done)
+            return
+        self._check_id(request.sequence)
+        key = (request.model, request.sequence, request.caller.name)
+        sequence = self._live.get(key)
+        if sequence is None:
+            sequence = self._live[key] = _Sequence(request.caller)
+        if sequence.busy:
+            sequence.waiting.append((request, done))
+        else:
+            self._take(key, sequence, request, done)
+
+    def _too_many(self) -> Exhausted:
+        reason = "REQUESTS_EXHAUSTED"
+        self._metrics.refused_call(reason)
+        return Exhausted(
+            f"{self._under_way} requests are under way, as many as this server takes; send it "
+            "again",
+            reason=reason,
+            retry_after=0.1,
+            max_requests=self._max_requests,
+        )
 
     async def sweep(self) -> None:
         """Ends sequences that were idle for too long, until it is cancelled."""
@@ -137,31 +161,54 @@ class Sequences:
         live = stream is not None and stream.ended is None
         if request.start or not live:
             if not request.start:
-                raise self._not_started(key, stream)
+                raise self._not_started(key, sequence)
             model = self._models.find(request.model, request.version)
         else:
             assert stream is not None
             model = _same_version(stream, request)
         check_outputs(model, request.outputs)
         values = decode(model, request.inputs)
+        steps = steps_of(model, values)
+        spend(request, model, steps)
         if request.start:
-            if stream is not None:
-                if live:
-                    self._metrics.sequence_restarted()
-                self._streams.close(stream)
-                sequence.stream = None
-            stream = self._streams.open(request.model, request.version)
-            sequence.stream = stream
+            if live:
+                self._metrics.sequence_restarted()
+            stream = self._started(sequence, request)
             self._expired.pop(key, None)
         assert stream is not None
         number = key[1] if isinstance(key[1], int) else stream.number
         rows = packed(model, values, number, first=not stream.steps, last=request.end)
-        return stream, rows, steps_of(model, values)
+        return stream, rows, steps
 
-    def _not_started(self, key: _Key, stream: Stream | None) -> ServiceError:
-        if stream is not None and stream.ended is not None:
-            self._live.pop(key, None)
-            return stream.ended
+    def _started(self, sequence: _Sequence, request: Request) -> Stream:
+        """A new stream for a sequence, in place of the one that it had."""
+        self._release(sequence)
+        try:
+            request.caller.enter()
+        except ServiceError as error:
+            self._metrics.refused_open(error.reason)
+            raise
+        try:
+            stream = self._streams.open(request.model, request.version)
+        except ServiceError:
+            request.caller.leave()
+            raise
+        # The latest of the name: its file may have been read again.
+        sequence.stream, sequence.caller = stream, request.caller
+        return stream
+
+    def _release(self, sequence: _Sequence) -> None:
+        """Closes the stream of a sequence, if it has one."""
+        if sequence.stream is not None:
+            self._streams.close(sequence.stream)
+            sequence.stream = None
+            sequence.caller.leave()
+
+    def _not_started(self, key: _Key, sequence: _Sequence) -> ServiceError:
+        ended = sequence.stream.ended if sequence.stream is not None else None
+        if ended is not None:
+            self._end(key, sequence)
+            return ended
         model = self._models.find(key[0])
         if not model.signature.states:
             return InvalidArgument(
@@ -185,12 +232,8 @@ class Sequences:
         sequence.touched = self._loop.time()
         stream = sequence.stream
         assert stream is not None
-        if ready.error is not None:
-            # The batcher closed the stream with it.
-            sequence.stream = None
-        elif request.end:
-            self._streams.close(stream)
-            sequence.stream = None
+        if ready.error is not None or request.end:
+            self._release(sequence)
         done(ready.error or encode(stream.model, ready.joined(), request.outputs, ready.steps))
         if sequence.passing:
             # A request that failed at once came from the loop below, which goes on with the next.
@@ -203,13 +246,10 @@ class Sequences:
             self._live.pop(key, None)
 
     def _end(self, key: _Key, sequence: _Sequence) -> None:
-        if sequence.stream is not None:
-            self._streams.close(sequence.stream)
-            sequence.stream = None
+        self._release(sequence)
         self._live.pop(key, None)
 
     def _infer_alone(self, request: Request, done: Done) -> None:
-        """A request without a sequence: each row of its batch is a step of its own."""
         model = self._models.find(request.model, request.version)
         if self._streams.draining:
             raise stopping()
@@ -219,34 +259,7 @@ class Sequences:
                 "sequence_id that is neither 0 nor empty",
                 reason="SEQUENCE_ID_MISSING",
             )
-        check_outputs(model, request.outputs)
-        values = decode(model, request.inputs)
-        rows = packed(model, values, 0, first=True, last=True)
-        left, steps = len(rows), steps_of(model, values)
-        parts: list[Ready] = []
-
-        def land(ready: Ready) -> None:
-            nonlocal left
-            left -= 1
-            if left:
-                return
-            failed = next((part.error for part in parts if part.error), None)
-            if failed is not None:
-                done(failed)
-                return
-            joined = parts[0].joined() if len(parts) == 1 else _stacked(parts)
-            done(encode(model, joined, request.outputs, steps))
-
-        # Models without state never read the arena: all rows share its first.
-        if model.signature.whole:
-            parts += [Whole(0, row.data, steps, land) for row in rows]
-        else:
-            parts += [Ready(0, row.data, land) for row in rows]
-        model.batcher.put(parts)
-
-
-def _stacked(parts: list[Ready]) -> Array:
-    return np.concatenate([part.joined() for part in parts])
+        infer_alone(model, request, done)
 
 
 def _same_version(stream: Stream, request: Request) -> ServedModel:

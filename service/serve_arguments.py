@@ -7,6 +7,8 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
+from service.access_options import add_access
+
 _SERVE = """\
 Serves every model of a repository over gRPC.
 
@@ -46,6 +48,7 @@ def add_serve(
     serve.add_argument("--max-batch", type=int, metavar="N", help="streams of one call (256)")
     _add_serve_times(serve)
     _add_serve_states(serve)
+    add_access(serve)
     serve.set_defaults(run=run)
 
 

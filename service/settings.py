@@ -3,6 +3,7 @@
 Owns every default with its unit and its reason, and the only reading of the environment.
 """
 
+import ipaddress
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -13,6 +14,8 @@ from service.errors import SettingsError
 
 Provider = Literal["cpu", "cuda", "auto"]
 _PREFIX = "STATEWISE_"
+_WANTED: dict[object, str] = {int: "a whole number", bool: "true or false"}
+_TRUTH = {"true": True, "1": True, "false": False, "0": False}
 # Lowest and highest value of each setting that is a number.
 _RANGES: dict[str, tuple[float, float]] = {
     "port": (0, 65_535),
@@ -34,6 +37,8 @@ _RANGES: dict[str, tuple[float, float]] = {
     "checkpoint_steps": (0, 2**50),
     "max_unacknowledged_bytes": (0, 2**40),
     "drain_seconds": (0, 86_400),
+    "max_caller_streams": (1, 10_000_000),
+    "max_requests": (1, 100_000_000),
 }
 
 
@@ -43,9 +48,11 @@ class Settings:
 
     Attributes:
         model_repository: folder with <name>/<version>/model.onnx.
-        host: address to listen on. Loopback, since nothing is authenticated yet.
+        host: address to listen on. Loopback, where only this machine's callers are: another needs
+            token_file, tls_client_ca or insecure_any_host.
         port: gRPC port; 0 takes a free one and prints it.
         metrics_port: HTTP port of the Prometheus metrics; 0 takes a free one, -1 has none.
+        metrics_host: address of the metrics. Loopback: they ask nobody who he is.
         provider: execution provider. CPU, since its bits are exact in every company.
         max_streams: open streams a model. A stream costs its state in the arena (0.5 KB at 128
             units) and about 24 KB in gRPC, so that 10,000 fit in 300 MB.
@@ -76,12 +83,26 @@ class Settings:
             has them. Beyond that the oldest go, and can't be sent again.
         drain_seconds: how long open streams may go on after SIGTERM. Below the 30 s that
             orchestrators wait before they kill.
+        tls_cert: PEM file of the server's certificate chain; without it the port speaks in the
+            clear. It and its key are read again when they change.
+        tls_key: PEM file of its key, without a password.
+        tls_client_ca: PEM file of the authorities whose client certificates are asked for.
+        token_file: TOML file of callers and their tokens; without it, and without tls_client_ca,
+            everybody who can connect may do everything.
+        insecure_any_host: whether that holds on an address that other machines reach, too.
+        state_key_file: keys that sign states, a line of hexadecimal digits each; without it they
+            carry a checksum only, which anybody can make.
+        max_caller_streams: open streams of one caller, where the token file says nothing. As many
+            as a model has: a limit is for those who share a server.
+        max_requests: requests of the Open Inference Protocol under way. Each waits in memory: at
+            1 KB, a rich sensor's step, all take 50 MB.
     """
 
     model_repository: Path
     host: str = "127.0.0.1"
     port: int = 8500
     metrics_port: int = 9100
+    metrics_host: str = "127.0.0.1"
     provider: Provider = "cpu"
     max_streams: int = 10_000
     max_batch: int = 256
@@ -101,6 +122,14 @@ class Settings:
     checkpoint_steps: int = 0
     max_unacknowledged_bytes: int = 1024 * 1024
     drain_seconds: float = 25.0
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    tls_client_ca: Path | None = None
+    token_file: Path | None = None
+    insecure_any_host: bool = False
+    state_key_file: Path | None = None
+    max_caller_streams: int = 10_000
+    max_requests: int = 50_000
 
     def __post_init__(self) -> None:
         """Refuses values that no server could run with."""
@@ -108,6 +137,25 @@ class Settings:
             within(name, getattr(self, name), low, high)
         if self.provider not in get_args(Provider):
             raise SettingsError(f"provider is {self.provider!r}; take one of cpu, cuda, auto")
+        self._check_access()
+
+    @property
+    def anonymous(self) -> bool:
+        """Whether nobody is asked who he is."""
+        return self.token_file is None and self.tls_client_ca is None
+
+    def _check_access(self) -> None:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            given, missing = ("tls_key", "tls_cert") if self.tls_key else ("tls_cert", "tls_key")
+            raise SettingsError(f"{given} is set and {missing} is not; give both, or neither")
+        if self.tls_client_ca and not self.tls_cert:
+            raise SettingsError("tls_client_ca is set and tls_cert is not; give tls_cert, tls_key")
+        if self.anonymous and not self.insecure_any_host and not _is_loopback(self.host):
+            raise SettingsError(
+                f"host is {self.host}, which other machines may reach, and nobody would be asked "
+                "who he is; give --token-file or --tls-client-ca, or --insecure-any-host to let "
+                "everybody in"
+            )
 
     @classmethod
     def build(cls, values: Mapping[str, Any]) -> Self:
@@ -139,18 +187,31 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> dict[str, o
 
 def to_environment(settings: Settings) -> dict[str, str]:
     """The variables from which another process reads the same settings."""
+    values = {setting.name: getattr(settings, setting.name) for setting in fields(Settings)}
     return {
-        _PREFIX + setting.name.upper(): str(getattr(settings, setting.name))
-        for setting in fields(Settings)
+        _PREFIX + name.upper(): "" if value is None else str(value)
+        for name, value in values.items()
     }
 
 
 def _convert(variable: str, text: str, kind: object) -> object:
+    if kind in (Path, Path | None):
+        return Path(text)
     try:
-        return kind(text) if kind in (int, float, Path) and isinstance(kind, type) else text
-    except ValueError:
-        wanted = "a whole number" if kind is int else "a number"
+        if kind is bool:
+            return _TRUTH[text.lower()]
+        return kind(text) if kind in (int, float) and isinstance(kind, type) else text
+    except (ValueError, KeyError):
+        wanted = _WANTED.get(kind, "a number")
         raise SettingsError(f"{variable} is {text!r}; set it to {wanted}") from None
+
+
+def _is_loopback(host: str) -> bool:
+    """Whether only this machine reaches an address; of a name other than localhost, no."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def address(host: str, port: int) -> str:

@@ -20,9 +20,10 @@ from service.description import describe, metadata_shape
 from service.errors import NotFound, ServiceError
 from service.models import Models, ServedModel
 from service.requests import Answer
+from service.rpc.access import caller
 from service.rpc.doorway import Doorway
 from service.rpc.inference_wire import durations, request_of, response_of, stream_response
-from service.rpc.outbox import MOST_PENDING, Outbox
+from service.rpc.outbox import Outbox
 from service.rpc.status import answered, errors_as_status
 from service.sequences import Sequences
 from service.tensors import wire_name
@@ -100,11 +101,15 @@ class InferenceServicer(GRPCInferenceServiceServicer):
     async def RepositoryIndex(
         self, request: wire.RepositoryIndexRequest
     ) -> wire.RepositoryIndexResponse:
-        """Every version that was found, and how it fares."""
+        """Every version that was found, and how it fares; why not, for those who may load it."""
+        told = caller().may("admin")
         return wire.RepositoryIndexResponse(
             models=[
                 wire.RepositoryIndexResponse.ModelIndex(
-                    name=one.name, version=one.version, state=one.state, reason=one.reason
+                    name=one.name,
+                    version=one.version,
+                    state=one.state,
+                    reason=one.reason if told else "",
                 )
                 for one in self._catalogue.index()
                 if one.state == "READY" or not request.ready
@@ -140,7 +145,7 @@ class InferenceServicer(GRPCInferenceServiceServicer):
             else:
                 future.set_result(outcome)
 
-        self._sequences.infer(request_of(request), done)
+        self._sequences.infer(request_of(request, caller()), done)
         return response_of(request, await future)
 
     async def ModelStreamInfer(  # type: ignore[override]
@@ -174,11 +179,12 @@ class InferenceServicer(GRPCInferenceServiceServicer):
                 if message is grpc.aio.EOF:
                     return
                 outbox.pending += 1
+                outbox.bytes += message.ByteSize()
                 if outbox.writing:
                     outbox.held.append(message)
                 else:
                     self._begin(message, outbox)
-                if outbox.pending >= MOST_PENDING:
+                if outbox.full:
                     await outbox.room()
                 if self._doorway.shut:
                     await self._doorway.wait()
@@ -187,10 +193,10 @@ class InferenceServicer(GRPCInferenceServiceServicer):
 
     def _begin(self, message: wire.ModelInferRequest, outbox: Outbox) -> None:
         def done(outcome: Answer | ServiceError) -> None:
-            outbox.put(stream_response(message, outcome))
+            outbox.put(stream_response(message, outcome), message.ByteSize())
 
         try:
-            self._sequences.infer(request_of(message), done)
+            self._sequences.infer(request_of(message, caller()), done)
         except ServiceError as error:
             done(error)
         except Exception:

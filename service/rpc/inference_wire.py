@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from protos.inference import service_pb2 as wire
+from service.access import Identity
 from service.errors import InvalidArgument, ServiceError
 from service.requests import Answer, Input, Request, SequenceId
 from service.statistics import Durations
@@ -31,7 +32,7 @@ _CONTENTS = {
 _FINAL = "triton_final_response"
 
 
-def request_of(message: wire.ModelInferRequest) -> Request:
+def request_of(message: wire.ModelInferRequest, caller: Identity) -> Request:
     """What a message asks for.
 
     Raises:
@@ -46,6 +47,7 @@ def request_of(message: wire.ModelInferRequest) -> Request:
         start=start,
         end=end,
         outputs=tuple(one.name for one in message.outputs) if message.outputs else (),
+        caller=caller,
     )
 
 
@@ -131,7 +133,10 @@ def stream_response(
         reply = wire.ModelStreamInferResponse(error_message=outcome.message)
         reply.infer_response.id = message.id
         reply.infer_response.model_name = message.model_name
-        reply.infer_response.parameters["statewise_reason"].string_param = outcome.reason
+        told = reply.infer_response.parameters
+        told["statewise_reason"].string_param = outcome.reason
+        if outcome.retry_after is not None:
+            told["statewise_retry_after_ms"].int64_param = int(outcome.retry_after * 1e3)
     else:
         reply = wire.ModelStreamInferResponse(infer_response=response_of(message, outcome))
     reply.infer_response.parameters[_FINAL].bool_param = True

@@ -25,18 +25,23 @@ from protos.inference.service_pb2_grpc import add_GRPCInferenceServiceServicer_t
 from protos.statewise.v1 import state_pb2, stream_pb2
 from protos.statewise.v1.state_pb2_grpc import add_StateServiceServicer_to_server
 from service import repository
+from service.access import Access
 from service.catalogue import Catalogue
 from service.errors import SettingsError
 from service.keeping import Keeper
 from service.kept import KeptStreams
+from service.keys import load_state_keys
 from service.loader import load_model
 from service.metrics import Metrics
 from service.models import Models
 from service.operations import Operations
+from service.quotas import Limits, Quotas
+from service.rpc.access import Guard
 from service.rpc.doorway import Doorway
 from service.rpc.inference import InferenceServicer
 from service.rpc.state import StateServicer
 from service.rpc.stream import StreamServicer, add_stream_service
+from service.rpc.tls import server_credentials
 from service.rpc.wakeups import wake_in_batches
 from service.sequences import Sequences
 from service.settings import Settings, address
@@ -116,14 +121,18 @@ def _assemble(settings: Settings) -> _Parts:
     metrics = Metrics()
     load = partial(load_model, settings=settings, metrics=metrics)
     models = Models(map(load, repository.scan(settings.model_repository)))
+    quotas = Quotas(Limits(settings.max_caller_streams))
     streams = Streams(models, settings, metrics)
     store = open_store(settings.state_store, settings.state_bytes)
-    kept = KeptStreams(models, streams, Keeper(store, settings, metrics), metrics)
+    keeper = Keeper(store, settings, metrics, load_state_keys(settings.state_key_file))
+    kept = KeptStreams(models, streams, keeper, metrics)
     sequences = Sequences(models, streams, settings, metrics)
     catalogue = Catalogue(models, streams, settings, load)
     doorway = Doorway(asyncio.get_running_loop())
     stream_servicer = StreamServicer(streams, kept, doorway)
-    server = grpc.aio.server(options=_options(settings))
+    server = grpc.aio.server(
+        interceptors=_guards(settings, quotas, metrics), options=_options(settings)
+    )
     add_stream_service(stream_servicer, server)
     add_GRPCInferenceServiceServicer_to_server(
         InferenceServicer(models, sequences, catalogue, doorway), server
@@ -135,6 +144,11 @@ def _assemble(settings: Settings) -> _Parts:
         (*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server
     )
     return _Parts(server, status, stream_servicer, streams, kept, sequences, catalogue, metrics)
+
+
+def _guards(settings: Settings, quotas: Quotas, metrics: Metrics) -> list[Guard]:
+    """What stands before every call; nothing where nobody is asked who he is."""
+    return [] if settings.anonymous else [Guard(Access(settings, quotas), metrics)]
 
 
 def _collect_rarely() -> None:
@@ -191,8 +205,12 @@ def _options(settings: Settings) -> list[tuple[str, int]]:
 
 
 def _listen(server: grpc.aio.Server, settings: Settings) -> int:
+    credentials = server_credentials(settings)
+    place = address(settings.host, settings.port)
     try:
-        return server.add_insecure_port(address(settings.host, settings.port))
+        if credentials is not None:
+            return server.add_secure_port(place, credentials)
+        return server.add_insecure_port(place)
     except RuntimeError:
         raise SettingsError(
             f"port is {settings.port}, which can't be had on {settings.host}: "
@@ -222,15 +240,16 @@ def _metrics_endpoint(metrics: Metrics, settings: Settings) -> Iterator[str]:
         return
     try:
         http, thread = prometheus_client.start_http_server(
-            settings.metrics_port, settings.host.strip("[]"), metrics.registry
+            settings.metrics_port, settings.metrics_host.strip("[]"), metrics.registry
         )
     except OSError as error:
         raise SettingsError(
-            f"metrics_port is {settings.metrics_port}, which can't be had on {settings.host}: "
-            f"{error.strerror}; choose another --metrics-port, or -1 for none"
+            f"metrics_port is {settings.metrics_port}, which can't be had on "
+            f"{settings.metrics_host}: {error.strerror}; choose another --metrics-port, or -1 for "
+            "none"
         ) from None
     try:
-        yield address(settings.host, http.server_port)
+        yield address(settings.metrics_host, http.server_port)
     finally:
         http.shutdown()
         http.server_close()

@@ -6,10 +6,8 @@ Owns the conversion between its messages and `operations`, and nothing else.
 from protos.statewise.v1 import state_pb2 as wire
 from protos.statewise.v1.state_pb2_grpc import StateServiceServicer
 from service.operations import Operations, Summary
+from service.rpc.access import caller
 from service.rpc.status import answered
-
-# Without authentication every caller is the same one.
-_ANYBODY = ""
 
 
 class StateServicer(StateServiceServicer):
@@ -22,35 +20,39 @@ class StateServicer(StateServiceServicer):
     @answered
     async def Export(self, request: wire.ExportRequest) -> wire.ExportResponse:
         """The state of a stream."""
-        exported = await self._operations.export(request.stream_id, _ANYBODY)
+        exported = await self._operations.export(request.stream_id, caller().name)
         return wire.ExportResponse(state=exported.state, stream=_summary(exported.stream))
 
     @answered
     async def Import(self, request: wire.ImportRequest) -> wire.ImportResponse:
         """Keeps a state under an id."""
         kept = await self._operations.keep(
-            request.state, request.stream_id, _ANYBODY, replace=request.replace
+            request.state, request.stream_id, caller().name, replace=request.replace
         )
         return wire.ImportResponse(stream=_summary(kept))
 
     @answered
     async def Fork(self, request: wire.ForkRequest) -> wire.ForkResponse:
         """Keeps a stream's state under another id as well."""
-        forked = await self._operations.fork(request.stream_id, request.new_stream_id, _ANYBODY)
+        forked = await self._operations.fork(
+            request.stream_id, request.new_stream_id, caller().name
+        )
         return wire.ForkResponse(stream=_summary(forked))
 
     @answered
     async def Close(self, request: wire.CloseStreamRequest) -> wire.CloseStreamResponse:
         """Ends a stream."""
         steps, state = await self._operations.close(
-            request.stream_id, _ANYBODY, return_state=request.return_state
+            request.stream_id, caller().name, return_state=request.return_state
         )
         return wire.CloseStreamResponse(steps=steps, state=state)
 
     @answered
     async def List(self, request: wire.ListRequest) -> wire.ListResponse:
-        """The streams that are live here or kept."""
-        owner = None if request.all_owners else _ANYBODY
+        """The streams that are live here or kept: the caller's own, or everybody's."""
+        if request.all_owners:
+            caller().require("admin")
+        owner = None if request.all_owners else caller().name
         page = await self._operations.page(request.page_token, request.page_size, owner)
         full = len(page) == (request.page_size or len(page))
         return wire.ListResponse(

@@ -14,12 +14,13 @@ import grpc
 from google.protobuf.duration_pb2 import Duration
 
 from protos.statewise.v1.status_pb2 import ErrorInfo, RetryInfo, Status
-from service.errors import Code, ServiceError
+from service.errors import Code, ServiceError, UserError
 
 Servicer = TypeVar("Servicer")
 Request = TypeVar("Request")
 Response = TypeVar("Response")
 _log = logging.getLogger(__name__)
+_UNTOLD = "internal error; see the server's log"
 DOMAIN = "statewise.v1"
 _DETAILS_TRAILER = "grpc-status-details-bin"
 _TYPE_PREFIX = "type.googleapis.com/google.rpc."
@@ -29,6 +30,8 @@ _CODES = {
     Code.TAKEN: grpc.StatusCode.ALREADY_EXISTS,
     Code.STATE: grpc.StatusCode.FAILED_PRECONDITION,
     Code.FULL: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    Code.UNKNOWN: grpc.StatusCode.UNAUTHENTICATED,
+    Code.FORBIDDEN: grpc.StatusCode.PERMISSION_DENIED,
     Code.AWAY: grpc.StatusCode.UNAVAILABLE,
     Code.FAULT: grpc.StatusCode.DATA_LOSS,
     Code.USER: grpc.StatusCode.INTERNAL,
@@ -40,13 +43,17 @@ async def errors_as_status(context: grpc.aio.ServicerContext[Any, Any]) -> Async
     """Ends the call with the status of whatever error leaves the block."""
     try:
         yield
+    except UserError as error:
+        # Of whoever runs the server; it names files that are no caller's affair.
+        _log.error("a call failed: %s", error.message)
+        await context.abort(grpc.StatusCode.INTERNAL, _UNTOLD)
     except ServiceError as error:
         await _abort(context, error)
     except (grpc.aio.AbortError, grpc.aio.UsageError):
         raise
     except Exception:
         _log.exception("a call failed unexpectedly")
-        await context.abort(grpc.StatusCode.INTERNAL, "internal error; see the server's log")
+        await context.abort(grpc.StatusCode.INTERNAL, _UNTOLD)
 
 
 def answered(

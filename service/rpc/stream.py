@@ -15,15 +15,16 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from protos.statewise.v1 import stream_pb2 as wire
-from protos.statewise.v1.state_pb2 import KeptResult
 from protos.statewise.v1.stream_pb2_grpc import StreamServiceServicer
-from service.chunks import Chunk, Float32
-from service.errors import InvalidArgument, ProtocolViolation, ServiceError, stopping
+from service.chunks import Chunk
+from service.errors import InvalidArgument, ProtocolViolation, RateExceeded, ServiceError, stopping
 from service.kept import KeptStreams
 from service.live import Stream as LiveStream
-from service.openings import Opened, Opening, Resume
+from service.openings import Opened
+from service.rpc.access import caller
 from service.rpc.doorway import Doorway
 from service.rpc.status import errors_as_status
+from service.rpc.stream_wire import again, opened_message, opening, refused, result
 from service.streams import Streams
 
 _Context = grpc.aio.ServicerContext[wire.ClientMessage, wire.ServerMessage]
@@ -131,9 +132,11 @@ class StreamServicer(StreamServiceServicer):
         closing: wire.Close | None = None
         try:
             stream.on_end = call.end
-            await context.write(wire.ServerMessage(opened=self._opened(opened)))
+            await context.write(
+                wire.ServerMessage(opened=opened_message(opened, durable=self._kept.durable))
+            )
             for one in opened.results:
-                await context.write(_again(one, stream))
+                await context.write(again(one, stream))
             closing = await self._converse(stream, context, call)
         finally:
             stream.on_end = None
@@ -161,7 +164,7 @@ class StreamServicer(StreamServiceServicer):
                 f"the first message is {kind or 'empty'}; send open before anything else",
                 reason="OPEN_EXPECTED",
             )
-        return await self._kept.open(_opening(request.open))
+        return await self._kept.open(opening(request.open))
 
     async def _converse(
         self, stream: LiveStream, context: _Context, call: _Call
@@ -200,101 +203,16 @@ class StreamServicer(StreamServiceServicer):
             )
         return request
 
-    def _opened(self, opened: Opened) -> wire.Opened:
-        stream = opened.stream
-        model = stream.model
-        return wire.Opened(
-            stream_id=stream.id,
-            model=model.name,
-            version=str(model.version),
-            content_digest=model.artifact.digest,
-            numeric_fingerprint=model.self_test.fingerprint,
-            features=model.artifact.features or _numbered("x", model.signature.inputs[0].size),
-            outputs=model.artifact.outputs or _numbered("y", model.signature.outputs[0].size),
-            outputs_are_classes=model.artifact.classes,
-            steps_per_second=model.artifact.steps_per_second,
-            max_chunk_steps=model.max_chunk_steps,
-            expected_sequence=stream.expected,
-            steps=stream.steps,
-            resumed=opened.resumed,
-            fingerprint_changed=opened.fingerprint_changed,
-            durable=self._kept.durable and stream.keeping is not None,
-        )
-
     async def _answer(self, stream: LiveStream, chunk: wire.Chunk) -> wire.ServerMessage:
         dtype = _DTYPES.get(chunk.dtype, str(chunk.dtype))
         received = Chunk(
             chunk.sequence, dtype, chunk.steps, chunk.features, chunk.data, chunk.acknowledged
         )
         try:
-            return _result(stream, chunk.sequence, await self._streams.push(stream, received))
+            caller().spend(min(chunk.steps, stream.model.max_chunk_steps))
+            return result(stream, chunk.sequence, await self._streams.push(stream, received))
+        except RateExceeded as error:
+            stream.model.metrics.refused(error.reason)
+            return refused(stream, chunk.sequence, error)
         except InvalidArgument as error:
-            return _refused(stream, chunk.sequence, error)
-
-
-def _opening(message: wire.Open) -> Opening:
-    resume = None
-    if message.HasField("resume"):
-        given = message.resume
-        resume = Resume(
-            given.received if given.HasField("received") else None,
-            given.replay_from if given.HasField("replay_from") else None,
-        )
-    return Opening(
-        model=message.model,
-        version=message.version,
-        stream_id=message.stream_id,
-        resume=resume,
-        initial_state=message.initial_state,
-        ephemeral=message.ephemeral,
-        replace=message.replace,
-    )
-
-
-def _durable(stream: LiveStream) -> int:
-    return stream.keeping.durable if stream.keeping is not None else 0
-
-
-def _again(result: KeptResult, stream: LiveStream) -> wire.ServerMessage:
-    """A result that the caller has asked to have again."""
-    return wire.ServerMessage(
-        result=wire.Result(
-            sequence=result.sequence,
-            dtype=wire.DATA_TYPE_FLOAT32,
-            steps=result.steps,
-            outputs=result.outputs,
-            data=result.data,
-            durable_sequence=_durable(stream),
-        )
-    )
-
-
-def _result(stream: LiveStream, sequence: int, outputs: Float32) -> wire.ServerMessage:
-    steps, width = outputs.shape
-    return wire.ServerMessage(
-        result=wire.Result(
-            sequence=sequence,
-            dtype=wire.DATA_TYPE_FLOAT32,
-            steps=steps,
-            outputs=width,
-            data=outputs.tobytes(),
-            durable_sequence=_durable(stream),
-        )
-    )
-
-
-def _refused(stream: LiveStream, sequence: int, error: InvalidArgument) -> wire.ServerMessage:
-    return wire.ServerMessage(
-        refused=wire.Refused(
-            sequence=sequence,
-            reason=error.reason,
-            message=error.message,
-            metadata=error.metadata,
-            expected_sequence=stream.expected,
-        )
-    )
-
-
-def _numbered(prefix: str, count: int) -> list[str]:
-    """Names for the numbers of a model that names none."""
-    return [f"{prefix}{index}" for index in range(count)]
+            return refused(stream, chunk.sequence, error)

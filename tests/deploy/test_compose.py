@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from service.settings import Settings
+from service.settings import Settings, from_environment
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = Settings(model_repository=Path())
@@ -45,6 +45,13 @@ def test_every_port_is_published_on_loopback(name: str) -> None:
     ports = SERVICES[name].get("ports", [])
 
     assert [port for port in ports if not port.startswith("127.0.0.1:")] == []
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_a_server_starts_with_the_environment_of_its_service(name: str) -> None:
+    given = SERVERS[name]["environment"] | {"STATEWISE_HOST": "0.0.0.0"}
+
+    assert Settings.build({"model_repository": Path(), **from_environment(given)}).anonymous
 
 
 def test_one_server_starts_by_default() -> None:
@@ -101,7 +108,7 @@ def test_states_in_redis_are_kept_on_a_volume_and_reached_by_the_server_alone() 
     assert options["--appendonly"] == "yes"
     assert options["--maxmemory-policy"] == "noeviction"
     assert redis["healthcheck"]["test"] == ["CMD", "redis-cli", "ping"]
-    assert server["environment"] == {"STATEWISE_STATE_STORE": "redis://redis:6379/0"}
+    assert server["environment"]["STATEWISE_STATE_STORE"] == "redis://redis:6379/0"
     assert server["depends_on"] == {"redis": {"condition": "service_healthy"}}
 
 

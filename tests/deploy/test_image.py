@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from service.errors import SettingsError
 from service.settings import Settings, from_environment
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -75,7 +76,15 @@ def test_its_environment_names_settings() -> None:
     settings = from_environment(named)
 
     assert {f"STATEWISE_{name.upper()}" for name in settings} == set(named)
-    assert Settings.build(settings).host == "0.0.0.0"
+    assert (settings["host"], settings["metrics_host"]) == ("0.0.0.0", "0.0.0.0")
+
+
+def test_it_lets_nobody_in_by_default() -> None:
+    settings = from_environment(environment())
+
+    with pytest.raises(SettingsError, match="--insecure-any-host"):
+        Settings.build(settings)
+    assert Settings.build(settings | {"token_file": Path("callers.toml")}).host == "0.0.0.0"
 
 
 def test_nothing_in_it_reports_to_others() -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from service.access import EVERYBODY
 from service.loader import load_model
 from service.metrics import Metrics
 from service.models import Models
@@ -32,13 +33,22 @@ class Calls:
         self.sequences = Sequences(self.models, self.streams, options, self.metrics)
         self.name = models[0].name
 
-    def infer(self, sequence=None, start=False, end=False, version="", outputs=(), **arrays):
+    def infer(
+        self,
+        sequence=None,
+        start=False,
+        end=False,
+        version="",
+        outputs=(),
+        caller=EVERYBODY,
+        **arrays,
+    ):
         future = asyncio.get_running_loop().create_future()
         inputs = [
             Input(name, wire_name(value.dtype), value.shape, value.tobytes())
             for name, value in arrays.items()
         ]
-        request = Request(self.name, version, inputs, sequence, start, end, outputs)
+        request = Request(self.name, version, inputs, sequence, start, end, outputs, caller)
         self.sequences.infer(request, future.set_result)
         return future
 

@@ -16,7 +16,7 @@ class Server:
         self.process = process
         line = process.stdout.readline()
         ready = re.fullmatch(r"ready: grpc (\S+) metrics (\S+)\n", line)
-        assert ready, line
+        assert ready, line or process.stderr.read()
         self.target, self.metrics = ready.groups()
 
     def stop(self) -> int:

@@ -8,7 +8,9 @@ import pytest
 from calling import Calls, arrays, load, row
 from foreign import ACCUMULATOR_CONFIG, accumulator
 
+from service.access import Identity
 from service.errors import ServiceError
+from service.quotas import Limits, Quotas
 
 
 @pytest.mark.parametrize(
@@ -106,3 +108,63 @@ async def test_a_thousand_waiting_requests_are_all_told_that_the_server_stops(tm
     async with asyncio.timeout(30):
         reasons = {(await one).reason for one in waiting}
     assert reasons == {"SERVER_STOPPING"}
+
+
+async def test_requests_under_way_have_a_bound(tmp_path):
+    calls = Calls(load(accumulator(tmp_path / "acc")), max_requests=2)
+    first = [calls.infer(sequence, start=True, x=row(1, 1, 1)) for sequence in (5, 5, 6)]
+    assert not first[0].done()
+    assert first[2].result().reason == "REQUESTS_EXHAUSTED"
+    assert first[2].result().retry_after
+    for answer in first[:2]:
+        assert arrays(await answer)
+    # A request that is refused gives its place back as well.
+    for _ in range(5):
+        assert (await calls.infer(9, x=row(1, 1, 1))).reason == "SEQUENCE_NOT_STARTED"
+    assert arrays(await calls.infer(6, start=True, x=row(1, 1, 1)))
+
+
+def identity(name, quotas):
+    return Identity(name, frozenset({"stream"}), quotas.of(name))
+
+
+async def test_a_name_belongs_to_its_caller(tmp_path):
+    calls, quotas = Calls(load(accumulator(tmp_path / "acc"))), Quotas(Limits(9))
+    one, other = identity("one", quotas), identity("other", quotas)
+    await calls.infer(5, start=True, x=row(1, 1, 1), caller=one)
+    refused = await calls.infer(5, x=row(2, 2, 2), caller=other)
+    assert refused.reason == "SEQUENCE_NOT_STARTED"
+    await calls.infer(5, start=True, x=row(7, 7, 7), caller=other)
+    assert arrays(await calls.infer(5, x=row(0, 0, 0), caller=one))["y"].tolist() == [[3, 4, 5]]
+    await calls.infer(5, x=row(0, 0, 0), end=True, caller=other)
+    assert arrays(await calls.infer(5, x=row(0, 0, 0), caller=one))["y"].tolist() == [[3, 4, 5]]
+
+
+async def test_a_caller_has_its_streams_back_however_they_end(tmp_path):
+    calls, quotas = Calls(load(accumulator(tmp_path / "acc"))), Quotas(Limits(2))
+    one = identity("one", quotas)
+    for sequence in (5, 6):
+        await calls.infer(sequence, start=True, x=row(1, 1, 1), caller=one)
+    refused = await calls.infer(7, start=True, x=row(1, 1, 1), caller=one)
+    assert refused.reason == "CALLER_STREAMS"
+    # Begun anew, ended, refused by the model's limit, and unloaded.
+    await calls.infer(5, start=True, x=row(1, 1, 1), caller=one)
+    assert one.quota.streams == 2
+    await calls.infer(5, end=True, x=row(1, 1, 1), caller=one)
+    await calls.infer(5, start=True, version="9", x=row(1, 1, 1), caller=one)
+    assert one.quota.streams == 1
+    await calls.streams.evict(next(iter(calls.models)), 0)
+    assert (await calls.infer(6, x=row(1, 1, 1), caller=one)).reason == "MODEL_UNLOADED"
+    assert one.quota.streams == 0
+
+
+async def test_over_its_rate_a_start_leaves_the_sequence_as_it_was(tmp_path):
+    clock, calls = [0.0], Calls(load(accumulator(tmp_path / "acc")))
+    quotas = Quotas(Limits(9, 1.0), lambda: clock[0])
+    one = identity("one", quotas)
+    await calls.infer(5, start=True, x=row(1, 1, 1), caller=one)
+    for start in (True, False):
+        refused = await calls.infer(5, start=start, x=row(1, 1, 1), caller=one)
+        assert refused.reason == "CALLER_RATE"
+    clock[0] += 1
+    assert arrays(await calls.infer(5, x=row(0, 0, 0), caller=one))["y"].tolist() == [[3, 4, 5]]

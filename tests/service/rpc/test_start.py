@@ -34,7 +34,9 @@ def test_it_listens_on_ipv6(model_path, host):
 
 def test_a_host_that_is_not_this_machines_is_named(model_path):
     repository = model_path.parent.parent.parent
-    line = failed("--model-repository", repository, "--port", 0, "--host", "192.0.2.1")
+    line = failed(
+        "--model-repository", repository, "--port", 0, "--host", "192.0.2.1", "--insecure-any-host"
+    )
     assert "can't be had on 192.0.2.1: Cannot assign requested address" in line
 
 

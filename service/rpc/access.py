@@ -1,0 +1,145 @@
+"""Who calls: asked once a call, before any servicer sees it.
+
+Owns how a token travels (`authorization: Bearer TOKEN`), and which method takes which permission.
+A servicer asks `caller()`; messages of a call under way cost nothing. Health answers everybody,
+since those who ask for it (orchestrators, balancers) hold no tokens; all else, reflection included,
+takes an identity.
+"""
+
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextvars import ContextVar
+from typing import Any, TypeAlias
+
+import grpc
+from grpc_health.v1 import health
+
+from service.access import EVERYBODY, Access, Identity
+from service.errors import ServiceError
+from service.metrics import Metrics
+from service.rpc.status import errors_as_status
+
+# As a text: the class of the running package takes no types.
+_Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+_Context = grpc.aio.ServicerContext[Any, Any]
+_caller: ContextVar[Identity] = ContextVar("caller", default=EVERYBODY)
+_OPEN = f"/{health.SERVICE_NAME}/"
+_STREAM = "/statewise.v1.StreamService/Stream"
+_INFERENCE = "/inference.GRPCInferenceService/"
+_ADMIN = ("admin",)
+_ANY = ("stream", "admin")
+# Any of these; where a method is not listed, "stream".
+_NEEDED = {
+    "/statewise.v1.StateService/Import": _ADMIN,
+    _INFERENCE + "RepositoryModelLoad": _ADMIN,
+    _INFERENCE + "RepositoryModelUnload": _ADMIN,
+    _INFERENCE + "RepositoryIndex": _ANY,
+    _INFERENCE + "ServerLive": _ANY,
+    _INFERENCE + "ServerReady": _ANY,
+    _INFERENCE + "ServerMetadata": _ANY,
+    _INFERENCE + "ModelReady": _ANY,
+    _INFERENCE + "ModelMetadata": _ANY,
+    _INFERENCE + "ModelConfig": _ANY,
+    _INFERENCE + "ModelStatistics": _ANY,
+    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": _ANY,
+}
+
+
+def caller() -> Identity:
+    """Who made the call that this code runs for; everybody where nobody is asked."""
+    return _caller.get()
+
+
+class Guard(grpc.aio.ServerInterceptor):
+    """Stands before every method."""
+
+    def __init__(self, access: Access, metrics: Metrics) -> None:
+        """Asks `access`; counts whom it refuses."""
+        self._access = access
+        self._metrics = metrics
+        self._guarded: dict[str, _Handler] = {}
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable["_Handler | None"]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> "_Handler | None":
+        """The method's handler, guarded; None for a method that isn't there."""
+        method = str(handler_call_details.method)
+        guarded = self._guarded.get(method)
+        if guarded is not None:
+            return guarded
+        handler = await continuation(handler_call_details)
+        if handler is None or method.startswith(_OPEN):
+            return handler
+        guarded = self._guarded[method] = self._guard(method, handler)
+        return guarded
+
+    def _guard(self, method: str, handler: Any) -> _Handler:
+        streams = ("unary", "stream")
+        kind = f"{streams[handler.request_streaming]}_{streams[handler.response_streaming]}"
+        make = getattr(grpc, f"{kind}_rpc_method_handler")
+        behave, needed = getattr(handler, kind), _NEEDED.get(method, ("stream",))
+
+        async def call(request: Any, context: _Context) -> Any:
+            await self._admit(context, needed)
+            return await behave(request, context)
+
+        async def stream(request: Any, context: _Context) -> Any:
+            identity = await self._admit(context, needed, streams=True)
+            try:
+                return await behave(request, context)
+            finally:
+                identity.leave()
+
+        async def generate(request: Any, context: _Context) -> AsyncIterator[Any]:
+            await self._admit(context, needed)
+            async for answer in behave(request, context):
+                yield answer
+
+        made: _Handler = make(
+            generate
+            if inspect.isasyncgenfunction(behave)
+            else call
+            if method != _STREAM
+            else stream,
+            handler.request_deserializer,
+            handler.response_serializer,
+        )
+        return made
+
+    async def _admit(
+        self, context: _Context, needed: tuple[str, ...], *, streams: bool = False
+    ) -> Identity:
+        """Each call has a task of its own, and so a caller of its own."""
+        async with errors_as_status(context):
+            try:
+                identity = self._access.identify(_token(context), _certificate(context))
+                identity.require(*needed)
+                if streams:
+                    identity.enter()
+            except ServiceError as error:
+                self._metrics.refused_call(error.reason)
+                raise
+            _caller.set(identity)
+            return identity
+        raise AssertionError("an error leaves as a status")
+
+
+def _token(context: _Context) -> str | None:
+    """The bearer token of a call; "" where there is a header that can't be one."""
+    sent = [value for key, value in context.invocation_metadata() or () if key == "authorization"]
+    if not sent:
+        return None
+    scheme, _, token = str(sent[0]).partition(" ")
+    return token.strip() if len(sent) == 1 and scheme.lower() == "bearer" else ""
+
+
+def _certificate(context: _Context) -> list[str]:
+    """Names in the client's certificate, which was verified in the handshake."""
+    verified = context.auth_context()
+    names = [
+        *verified.get("x509_common_name", ()),
+        *verified.get("x509_subject_alternative_name", ()),
+    ]
+    return [name.decode(errors="replace") for name in names]
