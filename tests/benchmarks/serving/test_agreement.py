@@ -53,6 +53,14 @@ def test_bits_count_even_where_the_numbers_are_equal():
         zeros_of_two_signs.require(tolerance=0)
 
 
+def test_a_stream_without_answers_is_passed_over(repository):
+    outputs = replay(model.path(repository), [2, 0, 3])
+    assert [len(array) for array in outputs] == [2, 0, 3]
+    outputs[2].view(np.uint32)[0, 0] ^= 1
+    agreement = compare(model.path(repository), outputs)
+    assert (agreement.steps, agreement.where) == (5, "stream 2, step 1")
+
+
 def test_swapped_streams_are_seen(repository, outputs):
     rows = [outputs[0], outputs[1][: STEPS[0]]]
     with pytest.raises(WrongAnswerError):
