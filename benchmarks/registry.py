@@ -1,11 +1,11 @@
 """All benchmarks by name."""
 
-from benchmarks import quantization, tick
+from benchmarks import durability, quantization, tick
 from benchmarks.benchmark import Benchmark
 from benchmarks.serving import command as serving
 from benchmarks.training import published, speed
 
 BENCHMARKS: dict[str, Benchmark] = {
     module.BENCHMARK.name: module.BENCHMARK
-    for module in (serving, tick, quantization, speed, published)
+    for module in (serving, durability, tick, quantization, speed, published)
 }

@@ -24,7 +24,8 @@ class Chunk(NamedTuple):
         dtype: "float32" is what models take.
         steps, features: shape of the data.
         data: little-endian, row-major.
-        acknowledged: highest number of a chunk whose result the caller has.
+        acknowledged: highest number of a chunk whose result the caller has; None where it does not
+            say.
     """
 
     sequence: int
@@ -32,7 +33,7 @@ class Chunk(NamedTuple):
     steps: int
     features: int
     data: bytes
-    acknowledged: int = 0
+    acknowledged: int | None = None
 
 
 def decode(chunk: Chunk, features: int, max_steps: int) -> Float32:

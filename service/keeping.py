@@ -13,6 +13,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from itertools import islice
 
 import numpy as np
 
@@ -24,6 +25,7 @@ from service.metrics import Metrics
 from service.models import ServedModel
 from service.settings import Settings
 from service.stores.store import Claim, Record, Store
+from service.sweeping import Sweeper
 from service.tensors import Array
 
 _log = logging.getLogger(__name__)
@@ -31,7 +33,10 @@ _log = logging.getLogger(__name__)
 _SLICE = 16
 # The share of time that rounds may take at most is one of so many.
 _SHARE = 20
-_LONGEST_SWEEP_SECONDS = 60.0
+# Within which chunks that are under way land, most of them, and are written in the same round.
+_LANDING_SECONDS = 0.02
+# Records of one write; a store bounds the time that it may take.
+_MOST_RECORDS = 512
 
 
 class Keeper:
@@ -65,6 +70,7 @@ class Keeper:
         self._writing = asyncio.Lock()
         self._wake = asyncio.Event()
         self._failing = False
+        self._sweeper = Sweeper(store, settings.state_seconds, metrics.states)
 
     @property
     def waiting(self) -> int:
@@ -152,12 +158,16 @@ class Keeper:
             await self._settle(stream_id)
             return await self.store.read(stream_id)
 
+    async def page(self, after: str, limit: int, owner: str | None) -> list[Record]:
+        """Records by id as in `Store.page`; what was closed is not among them."""
+        async with self._writing:
+            await self._remove()
+            return await self.store.page(after, limit, owner)
+
     async def run(self) -> None:
         """Checkpoints and sweeps until it is cancelled."""
         period = self._settings.checkpoint_ms * 1e-3
-        sweep = min(self._settings.state_seconds / 10, _LONGEST_SWEEP_SECONDS)
-        swept = time.monotonic()
-        due = swept + period
+        due = time.monotonic() + period
         while True:
             # Something has left and is to be written now, or a checkpoint is due.
             with contextlib.suppress(TimeoutError):
@@ -166,13 +176,12 @@ class Keeper:
             started = time.monotonic()
             if started >= due:
                 self._checkpoint()
+                await asyncio.sleep(_LANDING_SECONDS)
             await self.flush()
             ended = time.monotonic()
             if started >= due:
-                due = ended + max(period, _SHARE * (ended - started))
-            if ended - swept > sweep:
-                swept = ended
-                await self._sweep()
+                due = max(started + period, ended + _SHARE * (ended - started - _LANDING_SECONDS))
+            await self._sweeper.sweep(self._held.values())
 
     async def flush(self) -> None:
         """Writes all that waits; what the store does not take now stays."""
@@ -224,10 +233,9 @@ class Keeper:
     async def _flush(self) -> None:
         while self._copies or self._removals:
             async with self._writing:
-                for stream_id in list(self._removals):
-                    await self._settle_removal(stream_id)
+                await self._remove()
                 if self._copies:
-                    await self._write(list(self._copies.values()))
+                    await self._write(list(islice(self._copies.values(), _MOST_RECORDS)))
 
     async def _settle(self, stream_id: str) -> None:
         """Writes what waits of one stream; the lock is held."""
@@ -238,6 +246,11 @@ class Keeper:
         copy = self._copies.get(stream_id)
         if copy is not None:
             await self._write([copy])
+
+    async def _remove(self) -> None:
+        """Removes all that was closed; the lock is held."""
+        for stream_id in list(self._removals):
+            await self._settle_removal(stream_id)
 
     async def _settle_removal(self, stream_id: str) -> None:
         epoch = self._removals.get(stream_id)
@@ -276,16 +289,6 @@ class Keeper:
         self.drop(stream)
         self.on_fenced(stream)
         stream.end(taken_over(stream.id))
-
-    async def _sweep(self) -> None:
-        """Forgets what nobody has advanced for too long; what is live here is no such stream."""
-        held = [(one.id, one.keeping.epoch) for one in self._held.values() if one.keeping]
-        try:
-            await self.store.touch(held)
-            before = time.time() - self._settings.state_seconds
-            self._metrics.states.expired(await self.store.expire(int(before * 1e3)))
-        except ServiceError as error:
-            self._metrics.states.store_failed(error.reason)
 
 
 def taken_over(stream_id: str) -> Gone:

@@ -50,8 +50,12 @@ class Keeping:
         while most is not None and self.unacknowledged > most:
             self._drop()
 
-    def acknowledge(self, sequence: int) -> None:
-        """Forgets results that the caller has."""
+    def acknowledge(self, sequence: int | None) -> None:
+        """Forgets results that the caller has; all but the last where it does not say which."""
+        if sequence is None:
+            while len(self.results) > 1:
+                self._drop()
+            return
         while self.results and self.results[0][0] <= sequence:
             self._drop()
 

@@ -134,7 +134,7 @@ class Operations:
             Unavailable: the store can't be reached.
         """
         limit = min(limit, _LARGEST_PAGE) or _PAGE
-        records = await self._kept.keeper.store.page(after, limit, owner)
+        records = await self._kept.keeper.page(after, limit, owner)
         found = {record.stream_id: _of_record(record) for record in records}
         for stream in self._streams:
             if stream.id > after and owner in (None, _owner(stream)):

@@ -205,9 +205,8 @@ class StreamServicer(StreamServiceServicer):
 
     async def _answer(self, stream: LiveStream, chunk: wire.Chunk) -> wire.ServerMessage:
         dtype = _DTYPES.get(chunk.dtype, str(chunk.dtype))
-        received = Chunk(
-            chunk.sequence, dtype, chunk.steps, chunk.features, chunk.data, chunk.acknowledged
-        )
+        has = chunk.acknowledged if chunk.HasField("acknowledged") else None
+        received = Chunk(chunk.sequence, dtype, chunk.steps, chunk.features, chunk.data, has)
         try:
             caller().spend(min(chunk.steps, stream.model.max_chunk_steps))
             return result(stream, chunk.sequence, await self._streams.push(stream, received))

@@ -272,7 +272,7 @@ class Chunk(google.protobuf.message.Message):
     data: builtins.bytes
     acknowledged: builtins.int
     """The highest sequence number whose Result the caller has: the server forgets the Results up to
-    it, and keeps those behind it for a Resume.
+    it, and keeps those behind it for a Resume. Unset: it keeps the last one alone.
     """
     def __init__(
         self,
@@ -282,9 +282,11 @@ class Chunk(google.protobuf.message.Message):
         steps: builtins.int = ...,
         features: builtins.int = ...,
         data: builtins.bytes = ...,
-        acknowledged: builtins.int = ...,
+        acknowledged: builtins.int | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["acknowledged", b"acknowledged", "data", b"data", "dtype", b"dtype", "features", b"features", "sequence", b"sequence", "steps", b"steps"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_acknowledged", b"_acknowledged", "acknowledged", b"acknowledged"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_acknowledged", b"_acknowledged", "acknowledged", b"acknowledged", "data", b"data", "dtype", b"dtype", "features", b"features", "sequence", b"sequence", "steps", b"steps"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_acknowledged", b"_acknowledged"]) -> typing.Literal["acknowledged"] | None: ...
 
 Global___Chunk: typing_extensions.TypeAlias = Chunk
 
