@@ -1,13 +1,13 @@
-"""The command `python -m service`: serve, score, inspect, health.
+"""The command `python -m service`: serve, score, state, inspect, health.
 
-Owns the command line: its words, its exit codes (0; 1 where a server or a score fails; 2 for a
-mistake in the command), and that a mistake never shows a traceback.
+Owns the command line (that of each larger command is its own): its words, its exit codes (0; 1
+where a server or a score fails; 2 for a mistake in the command), and that a mistake never shows a
+traceback.
 """
 
 import argparse
 import logging
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +15,8 @@ from pathlib import Path
 from service.console import with_output
 from service.errors import ServiceError, UserError
 from service.health import add_health
+from service.offline import command as score
+from service.offline import state_command
 from service.serve_arguments import add_serve
 from service.settings import Settings, from_environment
 
@@ -23,18 +25,6 @@ Runs exported models: for live streams, each with a state of its own, and over f
 
 example:
   python -m service serve --model-repository models/ --port 8500
-"""
-_SCORE = """\
-Scores a file of steps: one row a step, its answers in a Parquet file with the same rows.
-
-The file, Parquet or CSV, has a column that says whose step a row is, one whose values grow from
-step to step, and the model's features under their names; other columns are left alone. Each entity
-starts in the model's initial state. On the CPU the answers have the same bits as those of a stream.
-A classifier's likeliest class is in the column `predicted`.
-
-example:
-  python -m service score --model models/activity/1/model.onnx \\
-      --input steps.parquet --output answers.parquet --entity recording --order packet
 """
 _INSPECT = """\
 Looks at a model by others and prints a config.pbtxt to review.
@@ -74,59 +64,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     add_serve(commands, _serve)
-    _add_score(commands)
+    score.add_to(commands)
+    state_command.add_to(commands)
     _add_inspect(commands)
     add_health(commands)
     return parser
-
-
-def _add_score(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    score = commands.add_parser(
-        "score",
-        help="score a file of steps",
-        description=_SCORE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    _add_score_files(score)
-    score.add_argument(
-        "--entity", required=True, metavar="COLUMN", help="whose step it is, such as a device's id"
-    )
-    score.add_argument(
-        "--order",
-        required=True,
-        metavar="COLUMN",
-        help="when it was: a number or a time that grows from step to step of an entity",
-    )
-    score.add_argument(
-        "--provider",
-        choices=("cpu", "cuda", "auto"),
-        default="cpu",
-        help="where the model runs; cuda fails where it isn't really there (cpu)",
-    )
-    score.add_argument(
-        "--max-batch", type=int, default=256, metavar="N", help="entities of one call (256)"
-    )
-    score.set_defaults(run=_score)
-
-
-def _add_score_files(score: argparse.ArgumentParser) -> None:
-    score.add_argument(
-        "--model",
-        type=Path,
-        required=True,
-        metavar="FILE",
-        help="a model.onnx, or a model's folder such as models/activity for its newest version",
-    )
-    score.add_argument(
-        "--input", type=Path, required=True, metavar="FILE", help="steps, .parquet or .csv"
-    )
-    score.add_argument(
-        "--output",
-        type=Path,
-        required=True,
-        metavar="FILE",
-        help="where the answers go, .parquet; folders are made",
-    )
 
 
 def _add_inspect(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -169,22 +111,6 @@ def _inspect(options: argparse.Namespace) -> int:
         print(f"# {note}")
     print(config.write(proposal.config), end="")
     return 0
-
-
-def _score(options: argparse.Namespace) -> int:
-    from service.offline.job import Job, score
-
-    given = dict(vars(options))
-    given.pop("run")
-    # As an exception, so that what is half written goes on the way out.
-    signal.signal(signal.SIGTERM, _end)
-    print(score(Job(**given)))
-    return 0
-
-
-def _end(number: int, _frame: object) -> None:
-    print("error: ended by a signal; the output is as it was before", file=sys.stderr)
-    raise SystemExit(128 + number)
 
 
 if __name__ == "__main__":

@@ -5,13 +5,38 @@ of another model, of another shape or dtype is refused by name. Knows nothing of
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from service.artifact import Artifact
 from service.errors import InvalidArgument
-from service.models import ServedModel
-from service.tensors import Array
+from service.selftest import SelfTest
+from service.tensors import Array, Layout
+
+
+class Stateful(Protocol):
+    """What a snapshot needs of a model; batch scoring has one that nobody serves."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+
+    @property
+    def version(self) -> int:
+        """Which of its versions it is."""
+
+    @property
+    def artifact(self) -> Artifact:
+        """Its file, for the digest."""
+
+    @property
+    def self_test(self) -> SelfTest:
+        """Its proof here, for the fingerprint."""
+
+    @property
+    def state_layout(self) -> Layout:
+        """How its states stand in a row."""
 
 
 class NamedState(NamedTuple):
@@ -39,7 +64,7 @@ class Snapshot:
     steps: int
 
 
-def take(model: ServedModel, row: Array, steps: int) -> Snapshot:
+def take(model: Stateful, row: Array, steps: int) -> Snapshot:
     """The snapshot of a packed row, (state width,), which is copied."""
     layout, block = model.state_layout, row[np.newaxis].copy()
     return Snapshot(
@@ -55,7 +80,7 @@ def take(model: ServedModel, row: Array, steps: int) -> Snapshot:
     )
 
 
-def packed_row(snapshot: Snapshot, model: ServedModel) -> Array:
+def packed_row(snapshot: Snapshot, model: Stateful) -> Array:
     """A snapshot as the model's packed row, (state width,).
 
     Raises:

@@ -1,44 +1,40 @@
-"""One score from file to file: prove the model, read, take every step, write.
+"""What to score, and how: checked when it is built.
 
-Owns the order of these and the checks of what is asked for. Knows nothing of the command line.
+Owns the options and their reasons. Knows nothing of how they are carried out.
 """
 
-import logging
-import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, get_args
 
-from service import artifact, selftest
-from service.engine import Engine
-from service.errors import ArtifactError, SettingsError, TableError
-from service.offline import lanes, results
-from service.offline.progress import progress
-from service.offline.results import Answers
-from service.offline.sequences import group
-from service.offline.source import open_source
-from service.offline.table import Columns, read
-from service.repository import MODEL_FILE, find_versions
-from service.selftest import SelfTest
-from service.settings import Provider
+from service.errors import SettingsError, TableError
+from service.offline.rejected import OnError
+from service.settings import Provider, within
 
-_log = logging.getLogger(__name__)
-_MOST_BATCH = 65_536
+EngineKind = Literal["local", "ray"]
 
 
 @dataclass(frozen=True)
 class Job:
-    """What to score, checked when it is built.
+    """What to score.
 
     Attributes:
         model: a model.onnx, or the folder of a model, whose newest version is taken.
-        input: a Parquet or CSV file, one row a step.
+        input: a Parquet, CSV or Arrow file, one row a step, or a folder of such files.
         output: the Parquet file to write.
         entity: column that says whose step a row is.
         order: column whose values grow from step to step of an entity.
         provider: execution provider. CPU, whose bits are those of serving.
-        max_batch: rows of one call. Throughput is flat from 64 up; wider calls share out what a
+        max_batch: rows of one call. Throughput is flat from 96 up; wider calls share out what a
             call costs besides.
+        memory: megabytes of all processes together, beyond what their libraries take.
+        workers: processes that score, one a core.
+        on_error: what is done about a bad row.
+        rejected: where bad rows go; None for a name made of the output's.
+        resume: whether to go on with what an interrupted run has left.
+        state_in: states to begin with; None where every entity begins anew.
+        state_out: where the states go in the end; None for nowhere.
+        engine: this machine's processes, or a Ray cluster's actors.
     """
 
     model: Path
@@ -48,114 +44,52 @@ class Job:
     order: str
     provider: Provider = "cpu"
     max_batch: int = 256
+    memory: int = 400
+    workers: int = 1
+    on_error: OnError = "fail"
+    rejected: Path | None = None
+    resume: bool = False
+    state_in: Path | None = None
+    state_out: Path | None = None
+    engine: EngineKind = "local"
 
     def __post_init__(self) -> None:
         """Refuses what could not be scored, or would overwrite the input."""
-        if not 1 <= self.max_batch <= _MOST_BATCH:
+        within("max_batch", self.max_batch, 1, 65_536)
+        # The library that sorts needs some 100 MB to begin with.
+        within("memory", self.memory, 200, 1_000_000)
+        within("workers", self.workers, 1, 1_024)
+        if self.on_error not in get_args(OnError):
             raise SettingsError(
-                f"max_batch is {self.max_batch}; take a value from 1 to {_MOST_BATCH}"
+                f"on_error is {self.on_error!r}; take one of {', '.join(get_args(OnError))}"
             )
-        if self.output.suffix.lower() != ".parquet":
-            raise TableError(
-                f"{self.output}: ends in {self.output.suffix!r}; the output is Parquet: let its "
-                "name end in .parquet"
-            )
-        if self.output.is_dir():
-            raise TableError(f"{self.output}: is a folder; name a file in it")
-        if self.output.resolve() == self.input.resolve():
-            raise TableError(f"{self.output}: is the input too; write to another file")
+        read = {"the input": self.input, "the file of states to begin with": self.state_in}
+        written = [self.output, self.state_out]
+        written += [self.rejected_path] if self.on_error != "fail" else []
+        seen: set[Path] = set()
+        for path in filter(None, written):
+            _check_written(path, read)
+            if path.resolve() in seen:
+                raise TableError(f"{path}: is to be two files at once; name another for one")
+            seen.add(path.resolve())
+
+    @property
+    def rejected_path(self) -> Path:
+        """Where bad rows go."""
+        return self.rejected or self.output.with_suffix(".rejected.parquet")
 
 
-@dataclass(frozen=True)
-class Summary:
-    """What was done.
-
-    Attributes:
-        scoring_seconds: of the steps alone.
-        seconds: of everything, the model's proof, reading and writing included.
-    """
-
-    entities: int
-    steps: int
-    scoring_seconds: float
-    seconds: float
-    output: Path
-
-    def __str__(self) -> str:
-        """One line for people."""
-        return (
-            f"scored {self.entities:,} entities, {self.steps:,} steps at "
-            f"{self.steps / self.scoring_seconds:,.0f} steps/s, in {self.seconds:.1f} s with "
-            f"reading and writing: {self.output}"
+def _check_written(path: Path, read: dict[str, Path | None]) -> None:
+    if path.suffix.lower() != ".parquet":
+        raise TableError(
+            f"{path}: ends in {path.suffix!r}; the output is Parquet: let its name end in .parquet"
         )
-
-
-def score(job: Job) -> Summary:
-    """Scores a file; the output is written whole, or left as it was.
-
-    Raises:
-        ArtifactError: the model can't be served, or fails its self-test.
-        ProviderError: the provider that was asked for isn't there.
-        TableError: the input can't be scored, or the output can't be written.
-        ModelFault: ONNX Runtime failed on a step.
-    """
-    started = time.perf_counter()
-    model = artifact.load(_model_file(job.model))
-    if model.golden is None:
-        raise ArtifactError(
-            f"{model.path}: has no manifest that names its features; `score` takes models made "
-            "with `python -m export`"
-        )
-    columns = Columns(job.entity, job.order, model.features)
-    results.check_names(job.output, columns, model.outputs, model.classes)
-    source = open_source(job.input)
-    engine = Engine(model, provider=job.provider, max_batch=job.max_batch)
-    proof = _prove(engine)
-    with results.replacing(job.output) as file:
-        table = read(source, columns)
-        sequences = group(table)
-        with progress(len(sequences.rows), sys.stderr) as report:
-            began = time.perf_counter()
-            initial = engine.signature.initial_row()
-            values = lanes.run(engine, initial, table.features, sequences, report)
-            scoring_seconds = time.perf_counter() - began
-        answers = Answers(model.outputs, model.classes, values)
-        results.write(file, table, answers, _metadata(engine, proof))
-    return Summary(
-        entities=len(sequences.lengths),
-        steps=len(sequences.rows),
-        scoring_seconds=scoring_seconds,
-        seconds=time.perf_counter() - started,
-        output=job.output,
-    )
-
-
-def _model_file(path: Path) -> Path:
-    """The file itself, or the newest version in a model's folder."""
-    if not path.is_dir():
-        return path
-    versions = find_versions(path)
-    if not versions:
-        raise ArtifactError(
-            f"{path}: has no <version>/{MODEL_FILE}; give a {MODEL_FILE}, or a model's folder"
-        )
-    return versions[-1].path
-
-
-def _prove(engine: Engine) -> SelfTest:
-    proof = selftest.replay(engine)
-    _log.info(
-        "model %s on %s: %s; content %s, fingerprint %s",
-        *(engine.artifact.name, engine.provider, proof.summary()),
-        *(engine.artifact.digest, proof.fingerprint),
-    )
-    return proof
-
-
-def _metadata(engine: Engine, proof: SelfTest) -> dict[str, str]:
-    return {
-        "statewise.model": engine.artifact.name,
-        "statewise.content_digest": engine.artifact.digest,
-        "statewise.numeric_fingerprint": proof.fingerprint,
-        "statewise.provider": engine.provider,
-    }
+    if path.is_dir():
+        raise TableError(f"{path}: is a folder; name a file in it")
+    for role, other in read.items():
+        if other is None:
+            continue
+        if path.resolve() == other.resolve():
+            raise TableError(f"{path}: is {role} too; write to another file")
+        if other.is_dir() and other.resolve() in path.resolve().parents:
+            raise TableError(f"{path}: is in the folder of {role}; write to another folder")

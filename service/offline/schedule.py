@@ -26,12 +26,16 @@ class Run:
         lanes: how many are occupied.
         entering: sequences whose first step is the first tick.
         entered: the lanes that they take.
+        leaving: sequences whose last step is the last tick.
+        left: the lanes that they leave.
     """
 
     ticks: int
     lanes: int
     entering: Indices
     entered: Indices
+    leaving: Indices
+    left: Indices
 
 
 @dataclass(frozen=True)
@@ -41,11 +45,13 @@ class Schedule:
     Attributes:
         lane: of each sequence, (sequences,).
         begin: tick of each sequence's first step, (sequences,).
+        end: tick behind each sequence's last step, (sequences,).
         loads: ticks until each lane is empty for good, not growing, (lanes,).
     """
 
     lane: Indices
     begin: Indices
+    end: Indices
     loads: Indices
 
     def runs(self) -> Iterator[Run]:
@@ -53,15 +59,17 @@ class Schedule:
         makespan = int(self.loads[0])
         pauses = np.arange(0, makespan, _LONGEST_RUN)
         events = np.unique(np.concatenate([self.begin, self.loads, pauses]))
-        entering = np.argsort(self.begin, kind="stable")
-        bounds = np.searchsorted(self.begin[entering], events).tolist()
+        entering, leaving = (np.argsort(ticks, kind="stable") for ticks in (self.begin, self.end))
+        begun = np.searchsorted(self.begin[entering], events).tolist()
+        # Every end is an event: another's begin, or the end of its lane.
+        ended = np.searchsorted(self.end[leaving], events, side="right").tolist()
         # -loads grows, as searchsorted wants it.
         occupied = np.searchsorted(-self.loads, -events).tolist()
-        for lanes, (tick, until), (first, last) in zip(
-            occupied, pairwise(events.tolist()), pairwise(bounds), strict=False
+        for lanes, (tick, until), entries, exits in zip(
+            occupied, pairwise(events.tolist()), pairwise(begun), pairwise(ended), strict=False
         ):
-            sequences = entering[first:last]
-            yield Run(until - tick, lanes, sequences, self.lane[sequences])
+            new, over = entering[slice(*entries)], leaving[slice(*exits)]
+            yield Run(until - tick, lanes, new, self.lane[new], over, self.lane[over])
 
 
 def deal(lengths: Indices, lanes: int) -> Schedule:
@@ -84,4 +92,4 @@ def deal(lengths: Indices, lanes: int) -> Schedule:
     loads, ranked = np.array(sorted(free, reverse=True), np.intp).T
     begin, lanes_dealt = np.empty_like(lengths), np.empty_like(lengths)
     begin[longest], lanes_dealt[longest] = np.array(dealt, np.intp).T
-    return Schedule(np.argsort(ranked)[lanes_dealt], begin, loads)
+    return Schedule(np.argsort(ranked)[lanes_dealt], begin, begin + lengths, loads)

@@ -1,22 +1,23 @@
-"""Files of steps: their columns by name, and how they are read in pieces.
+"""One file of steps: its columns by name, and how it is read in pieces.
 
-Owns the formats and what a file that can't be read is answered with. Knows nothing of models.
+Owns the formats and what a file that can't be read is answered with. Knows nothing of models, nor
+of what its columns mean.
 """
 
 import contextlib
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import pyarrow as pa
-from pyarrow import csv, parquet
+from pyarrow import ipc, parquet
 
 from service.errors import TableError
+from service.offline.separated import CsvSource, reading
 
 _BUFFER_BYTES = 256 * 1024
 # Few enough that a batch's columns are still in the cache when they become rows.
-_BATCH_ROWS = 16_384
+BATCH_ROWS = 16_384
 
 
 class Source(Protocol):
@@ -24,131 +25,125 @@ class Source(Protocol):
 
     Attributes:
         path: where it is.
-        names: its columns, in the file's order.
+        schema: its columns, in the file's order; CSV has texts only.
+        rows: how many it has; None where only reading tells.
+        compression: the codec of a Parquet file's columns; None for other files.
     """
 
     path: Path
-    names: Sequence[str]
+    schema: pa.Schema
+    rows: int | None
+    compression: str | None
 
-    def keys(self, entity: str, order: str) -> pa.Table:
-        """The two columns that say whose step a row is, and when it was."""
+    def batches(self, names: Sequence[str], start: int) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """Some columns from about a row on: the number of a batch's first row, and the batch.
 
-    def batches(self, features: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """The columns of numbers, some rows at a time, in the file's order."""
+        The first batch may begin before `start`: no reader can begin everywhere.
+        """
 
 
 class ParquetSource:
     """A Parquet file, read in batches that do not grow with its row groups."""
 
     def __init__(self, path: Path) -> None:
-        """Reads the file's schema.
+        """Reads the file's metadata.
 
         Raises:
             TableError: it is no whole Parquet file.
         """
         self.path = path
-        with _reading(path, "Parquet"):
-            # By default a whole row group would be read ahead.
-            self._file = parquet.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER_BYTES)
-        self.names: Sequence[str] = self._file.schema_arrow.names
+        with reading(path, "Parquet"), self._open() as file:
+            self.schema = file.schema_arrow
+            groups = [file.metadata.row_group(i) for i in range(file.num_row_groups)]
+        self._groups = [group.num_rows for group in groups]
+        self.rows: int | None = sum(self._groups)
+        filled = groups and groups[0].num_columns
+        self.compression = groups[0].column(0).compression if filled else None
 
-    def keys(self, entity: str, order: str) -> pa.Table:
-        """The two columns, in the file's types."""
-        with _reading(self.path, "Parquet"):
-            return self._file.read(columns=[entity, order])
+    def batches(self, names: Sequence[str], start: int) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """From the row group on that holds the row."""
+        first = group = 0
+        while group < len(self._groups) and first + self._groups[group] <= start:
+            first += self._groups[group]
+            group += 1
+        rest = list(range(group, len(self._groups)))
+        with reading(self.path, "Parquet"), self._open() as file:
+            for batch in file.iter_batches(BATCH_ROWS, row_groups=rest, columns=list(names)):
+                yield first, batch
+                first += len(batch)
 
-    def batches(self, features: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """The columns, in the file's types."""
-        with _reading(self.path, "Parquet"):
-            yield from self._file.iter_batches(_BATCH_ROWS, columns=list(features))
+    def _open(self) -> parquet.ParquetFile:
+        # By default a whole row group would be read ahead.
+        return parquet.ParquetFile(self.path, pre_buffer=False, buffer_size=_BUFFER_BYTES)
 
 
-class CsvSource:
-    """A CSV file with a header; it has no types of its own.
+class ArrowSource:
+    """An Arrow file, or a stream in a file. Each of its record batches is held whole."""
 
-    Entities are text, so that 007 stays 007; the type of the order is guessed from all its values;
-    features are numbers.
-    """
+    compression: str | None = None
 
     def __init__(self, path: Path) -> None:
-        """Reads the file's header.
+        """Reads the file's schema.
 
         Raises:
-            TableError: it is no CSV file.
+            TableError: it is neither.
         """
         self.path = path
-        self.names: Sequence[str] = ()
-        with self._reading():
-            self.names = csv.open_csv(path, _line_by_line()).schema.names
-        if len(self.names) == 1 and ";" in self.names[0]:
-            raise TableError(f"{path}: its cells seem to be separated by ';'; separate them by ','")
+        self.rows: int | None = None
+        with reading(path, "Arrow"), pa.OSFile(str(path)) as file:
+            self._is_file = file.read(6) == b"ARROW1"
+            file.seek(0)
+            self.schema = self._open(file, None).schema
 
-    def keys(self, entity: str, order: str) -> pa.Table:
-        """The two columns; only an empty field is missing, since NA may well be an entity."""
-        options = csv.ConvertOptions(
-            include_columns=[entity, order],
-            column_types={entity: pa.string()},
-            null_values=[""],
-            strings_can_be_null=True,
-        )
-        with self._reading():
-            return csv.read_csv(self.path, _line_by_line(), convert_options=options)
+    def batches(self, names: Sequence[str], start: int) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """Every batch from the file's beginning."""
+        wanted = [self.schema.get_field_index(name) for name in names]
+        first = 0
+        with reading(self.path, "Arrow"), pa.OSFile(str(self.path)) as file:
+            reader = self._open(file, wanted)
+            whole = (
+                map(reader.get_batch, range(reader.num_record_batches)) if self._is_file else reader
+            )
+            for batch in whole:
+                for offset in range(0, len(batch), BATCH_ROWS):
+                    yield first + offset, batch.slice(offset, BATCH_ROWS)
+                first += len(batch)
 
-    def batches(self, features: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """The columns as float64."""
-        options = csv.ConvertOptions(
-            include_columns=list(features), column_types=dict.fromkeys(features, pa.float64())
-        )
-        with self._reading():
-            yield from csv.open_csv(self.path, _line_by_line(), convert_options=options)
-
-    def _reading(self) -> contextlib.AbstractContextManager[None]:
-        return _reading(self.path, "CSV", self.names)
-
-
-def _line_by_line() -> csv.ReadOptions:
-    """Without threads, so that a refusal can name its line."""
-    return csv.ReadOptions(use_threads=False)
+    def _open(
+        self, file: pa.NativeFile, wanted: list[int] | None
+    ) -> ipc.RecordBatchFileReader | ipc.RecordBatchStreamReader:
+        options = ipc.IpcReadOptions(included_fields=wanted, use_threads=False)
+        kind = ipc.open_file if self._is_file else ipc.open_stream
+        return kind(file, options=options)
 
 
-_SOURCES: dict[str, type[ParquetSource | CsvSource]] = {
+_SOURCES: dict[str, type[ParquetSource | CsvSource | ArrowSource]] = {
     ".parquet": ParquetSource,
     ".csv": CsvSource,
+    ".arrow": ArrowSource,
+    ".feather": ArrowSource,
+    ".ipc": ArrowSource,
 }
+
+
+def is_known(path: Path) -> bool:
+    """Whether a file has the ending of a format."""
+    return path.suffix.lower() in _SOURCES
 
 
 def open_source(path: Path) -> Source:
     """Opens a file by its ending.
 
     Raises:
-        TableError: there is no such file, its ending is unknown, or it can't be read.
+        TableError: its ending is unknown, or it can't be read.
     """
     source = _SOURCES.get(path.suffix.lower())
     if source is None:
+        *others, last = _SOURCES
         raise TableError(
-            f"{path}: ends in {path.suffix!r}; give a file that ends in {' or '.join(_SOURCES)}"
+            f"{path}: ends in {path.suffix!r}; give a file that ends in {', '.join(others)} or "
+            f"{last}"
         )
-    if path.is_dir():
-        raise TableError(f"{path}: is a folder; name a file in it")
-    if not path.is_file():
-        raise TableError(f"{path}: no such file; give the path of a file of steps")
-    return source(path)
-
-
-@contextlib.contextmanager
-def _reading(path: Path, kind: str, names: Sequence[str] = ()) -> Iterator[None]:
-    """Turns what the reader raises into one line."""
-    try:
-        yield
-    except (OSError, UnicodeDecodeError, pa.ArrowException) as error:
-        cause = _plain(" ".join(str(error).split()), names)
-        raise TableError(f"{path}: can't be read as {kind}: {cause}; write it again") from None
-
-
-def _plain(cause: str, names: Sequence[str]) -> str:
-    """The reader's words, with the name of a column instead of its number."""
-
-    def name(match: re.Match[str]) -> Any:
-        return f"column {names[int(match[1])]!r}"
-
-    return re.sub(r"CSV column #(\d+)", name, cause).replace("Row #", "line ").rstrip(".")
+    with contextlib.suppress(FileNotFoundError):
+        return source(path)
+    raise TableError(f"{path}: no such file; give the path of a file of steps")

@@ -15,6 +15,8 @@ PACKAGES = ("training", "export", "protos", "service", "statewise_client", "benc
 STUB_GENERATOR = "protos.generate"
 # What a peer's server runs of ours, in the peer's own environment.
 OF_PEERS = {"benchmarks.peers.seldon_runtime", "benchmarks.peers.triton_model"}
+# Modules that need an extra of their own.
+OPTIONAL = {"service.offline.cluster": "ray"}
 DISTRIBUTIONS = packages_distributions()
 
 
@@ -43,7 +45,7 @@ def distributions(extras: dict[str, list[str]], extra: str) -> set[str]:
 def libraries(graph: grimp.ImportGraph, *packages: str) -> set[str]:
     """Third-party packages that the modules of `packages` import."""
     own = {module for module in graph.modules if module.partition(".")[0] in packages}
-    own -= {STUB_GENERATOR} | OF_PEERS
+    own -= {STUB_GENERATOR} | OF_PEERS | OPTIONAL.keys()
     imported = set().union(*(graph.find_modules_directly_imported_by(module) for module in own))
     return {name for name in imported if graph.is_module_squashed(name)} - sys.stdlib_module_names
 
@@ -74,6 +76,18 @@ def test_an_extra_declares_what_its_folder_imports(
     declared = distributions(extras, "") | distributions(extras, extra)
 
     assert undeclared(libraries(graph, *packages), declared) == set()
+
+
+@pytest.mark.parametrize(("module", "extra"), OPTIONAL.items())
+def test_an_optional_module_needs_its_extra_alone(
+    graph: grimp.ImportGraph, module: str, extra: str
+) -> None:
+    extras = project(ROOT)
+    declared = set().union(*(distributions(extras, one) for one in ("", "service", extra)))
+    imported = graph.find_modules_directly_imported_by(module)
+    names = {name for name in imported if graph.is_module_squashed(name)}
+
+    assert undeclared(names - sys.stdlib_module_names, declared) == set()
 
 
 def test_the_client_needs_grpc_protobuf_and_numpy_only(graph: grimp.ImportGraph) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
-from pyarrow import csv, parquet
+from pyarrow import csv, ipc, parquet
 
 from export.artifact import seal, write_file
 from export.exporter import make_artifact
@@ -18,7 +18,8 @@ from export.random_model import random_model, random_network
 from service import artifact
 from service.engine import Engine
 from service.errors import TableError, UserError
-from service.offline.job import Job, score
+from service.offline.job import Job
+from service.offline.score import score
 from training.reference import Network
 
 FEATURES = 3
@@ -105,7 +106,11 @@ def save(tmp_path: Path) -> Callable[..., Path]:
             path.write_text(content)
         elif path.suffix == ".csv":
             csv.write_csv(content, path)
+        elif path.suffix in (".arrow", ".feather"):
+            with ipc.new_file(path, content.schema) as writer:
+                writer.write_table(content, 3)
         else:
+            path.parent.mkdir(parents=True, exist_ok=True)
             parquet.write_table(content, path)
         return path
 

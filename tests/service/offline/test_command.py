@@ -31,7 +31,7 @@ def test_it_scores_a_file_and_says_so(arguments, tmp_path):
     done = run("-m", "service", *arguments)
 
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("scored 3 entities, 8 steps at ")
+    assert done.stdout.startswith("scored  8 rows of 3 entities\n")
     assert "self-test off by" in done.stderr
     assert parquet.read_table(tmp_path / "answers.parquet").num_rows == 8
 

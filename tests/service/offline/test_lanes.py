@@ -3,15 +3,11 @@ from fakes import STATE, FakeEngine, alone, distinct
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.offline.lanes import run
-from service.offline.sequences import Sequences
+from service.offline.lanes import Sequences, run
 
 
-def interleaved(lengths, seed):
-    """Sequences whose rows stand in any company; each keeps the order of its own."""
-    owners = np.repeat(np.arange(len(lengths)), lengths)
-    rows = np.argsort(np.random.default_rng(seed).permutation(owners), kind="stable")
-    return Sequences(rows, np.cumsum(lengths) - lengths, np.array(lengths))
+def side_by_side(lengths, initial, **changes):
+    return Sequences(np.cumsum(lengths) - lengths, np.array(lengths), initial, **changes)
 
 
 @settings(deadline=None)
@@ -21,18 +17,49 @@ def interleaved(lengths, seed):
     seed=st.integers(0, 99),
 )
 def test_answers_depend_on_neither_company_nor_place(lengths, max_batch, seed):
-    sequences = interleaved(lengths, seed)
-    features = distinct(sum(lengths), seed)
     initial = np.array([seed, 0.5], np.float32)
+    sequences = side_by_side(lengths, initial)
+    features = distinct(sum(lengths), seed)
     engine, told = FakeEngine(max_batch), []
 
-    answers = run(engine, initial, features, sequences, told.append)
+    answers = run(engine, features, sequences, told.append)
 
     for start, length in zip(sequences.starts, lengths, strict=True):
-        rows = sequences.rows[start : start + length]
+        rows = slice(start, start + length)
         expected = alone(features[rows], initial[np.newaxis])
         assert answers[rows].tobytes() == expected.tobytes()
     assert sum(told) == sum(lengths) == sum(engine.calls)
+
+
+@settings(deadline=None)
+@given(
+    lengths=st.lists(st.integers(2, 50), min_size=1, max_size=12),
+    max_batch=st.integers(1, 7),
+    seed=st.integers(0, 99),
+)
+def test_sequences_go_on_where_they_were_left(lengths, max_batch, seed):
+    random = np.random.default_rng(seed)
+    initial, count = np.array([3, 1], np.float32), len(lengths)
+    # Some begin anew and are not kept; the others stand in places of no order.
+    places = np.where(random.random(count) < 0.3, -1, random.permutation(count))
+    kept = np.tile(initial, (count, 1))
+    features = [distinct(length, seed + number) for number, length in enumerate(lengths)]
+    cuts = [int(random.integers(1, length)) for length in lengths]
+    engine, parts = FakeEngine(max_batch), []
+    for piece in (slice(0, 1), slice(1, 2)):
+        rows = [np.split(one, [cut])[piece][0] for one, cut in zip(features, cuts, strict=True)]
+        sequences = side_by_side([len(one) for one in rows], initial, kept=kept, places=places)
+        answers = run(engine, np.concatenate(rows), sequences, lambda steps: None)
+        parts.append(np.split(answers, np.cumsum(sequences.lengths)[:-1]))
+
+    for number, one in enumerate(features):
+        both = np.concatenate([parts[0][number], parts[1][number]])
+        if places[number] >= 0:
+            expected = alone(one, initial[np.newaxis])
+        else:
+            pieces = np.split(one, [cuts[number]])
+            expected = np.concatenate([alone(piece, initial[np.newaxis]) for piece in pieces])
+        assert both.tobytes() == expected.tobytes()
 
 
 def test_what_an_engine_did_before_leaves_no_trace():
@@ -40,6 +67,6 @@ def test_what_an_engine_did_before_leaves_no_trace():
     engine.states[:] = 7
     features, initial = distinct(3, 1), np.zeros(STATE, np.float32)
 
-    answers = run(engine, initial, features, interleaved([3], 0), lambda steps: None)
+    answers = run(engine, features, side_by_side([3], initial), lambda steps: None)
 
     assert answers.tobytes() == alone(features).tobytes()

@@ -45,3 +45,18 @@ def test_no_run_is_so_long_that_progress_would_stand_still(lengths, lanes):
 
 def test_the_longest_goes_first():
     assert deal(np.array([1] * 50 + [50]), 2).loads.tolist() == [50, 50]
+
+
+@given(lengths=lengths_of_sequences, lanes=st.integers(1, 9))
+def test_every_sequence_leaves_its_lane_behind_its_last_step(lengths, lanes):
+    standing, took, tick = {}, {}, 0
+    for run in deal(np.array(lengths), lanes).runs():
+        for sequence, lane in zip(run.entering.tolist(), run.entered.tolist(), strict=True):
+            standing[sequence] = lane, tick
+        tick += run.ticks
+        for sequence, lane in zip(run.leaving.tolist(), run.left.tolist(), strict=True):
+            entered, begun = standing.pop(sequence)
+            assert entered == lane
+            took[sequence] = tick - begun
+
+    assert [took[sequence] for sequence in range(len(lengths))] == lengths

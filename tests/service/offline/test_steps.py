@@ -1,13 +1,8 @@
 """What a table may not hold; each refusal says where it is and what to do."""
 
-from pathlib import Path
-
 import numpy as np
 import pyarrow as pa
 import pytest
-
-from service.errors import TableError
-from service.offline.table import Columns, read
 
 
 def test_a_missing_column(job, refusal, steps, save):
@@ -119,33 +114,10 @@ def test_a_missing_key(job, refusal, steps, save, column, entity):
 def test_an_order_that_is_no_number(job, refusal, steps, save):
     save(steps(second=[0.0, 0.0, 1.0, np.nan, 2.0, 5.0, 7.0, 9.0]))
 
-    assert "row 4, column 'second', entity 'c': is missing" in refusal(job)
+    assert "row 4, column 'second', entity 'c': is nan; fill it in" in refusal(job)
 
 
 def test_no_rows(job, refusal, steps, save):
     save(steps().slice(0, 0))
 
     assert refusal(job) == "steps.parquet: has no rows; give a file with one step or more"
-
-
-class ChangingSource:
-    """A file that has another number of rows when it is read for the second time."""
-
-    path = Path("steps.csv")
-    names = ("device", "second", "x")
-
-    def __init__(self, rows):
-        self.rows = rows
-
-    def keys(self, entity, order):
-        return pa.table({entity: ["a", "a", "a"], order: [1, 2, 3]})
-
-    def batches(self, features):
-        for start in range(0, self.rows, 2):
-            yield pa.record_batch({"x": [1.0, 2.0][: self.rows - start]})
-
-
-@pytest.mark.parametrize("rows", [0, 2, 4, 6])
-def test_a_file_that_changes_meanwhile(rows):
-    with pytest.raises(TableError, match=r"steps.csv: changed while it was read"):
-        read(ChangingSource(rows), Columns("device", "second", ("x",)))
