@@ -1,4 +1,4 @@
-"""The command `statewise`: stream, state, health.
+"""The command `statewise`: stream, score, state, health.
 
 Owns the command line and its exit codes: 0; 1 where a server or the network fails; 2 for a mistake
 of the caller's, or what a server refuses; 130 for Ctrl-C. None of them shows a traceback.
@@ -32,11 +32,12 @@ def _parser() -> argparse.ArgumentParser:
     # gRPC would log to stderr what the command itself tells in a line; it is asked not to when it
     # is imported.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    from statewise_client.command import health, state, stream
+    from statewise_client.command import health, score, state, stream
 
     parser = argparse.ArgumentParser(prog="statewise", description=_DESCRIPTION)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     stream.add_to(commands)
+    score.add_to(commands)
     state.add_to(commands)
     health.add_to(commands)
     return parser

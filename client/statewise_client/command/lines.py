@@ -38,7 +38,7 @@ def comma_separated(info: StreamInfo, out: TextIO) -> Writer:
     table.writerow(("step", *names))
 
     def write(step: int, outputs: Float32) -> None:
-        values = _likeliest(info, outputs) if info.outputs_are_classes else _shortest(outputs)
+        values = _likeliest(info, outputs) if info.outputs_are_classes else shortest(outputs)
         table.writerow((step, *values))
 
     return write
@@ -52,7 +52,7 @@ def json_lines(info: StreamInfo, out: TextIO) -> Writer:
         if info.outputs_are_classes:
             line["label"], line["probability"] = _likeliest(info, outputs)
         else:
-            line["outputs"] = dict(zip(info.outputs, _shortest(outputs), strict=True))
+            line["outputs"] = dict(zip(info.outputs, shortest(outputs), strict=True))
         out.write(json.dumps(line) + "\n")
 
     return write
@@ -67,9 +67,9 @@ FORMATS: dict[str, Callable[[StreamInfo, TextIO], Writer]] = {
 
 def _likeliest(info: StreamInfo, outputs: Float32) -> tuple[str, float]:
     best = int(outputs.argmax())
-    return info.outputs[best], _shortest(outputs[best : best + 1])[0]
+    return info.outputs[best], shortest(outputs[best : best + 1])[0]
 
 
-def _shortest(outputs: Float32) -> list[float]:
+def shortest(outputs: Float32) -> list[float]:
     """The float64 that prints as the float32 does: 0.1 and not 0.10000000149011612."""
     return [float(str(value)) for value in outputs]

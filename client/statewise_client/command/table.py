@@ -85,22 +85,26 @@ def steps(
         InputError: a column is missing or there twice, at once; a cell is no finite number, or does
             not come after the one above it, when its row is reached.
     """
-    places = [_place(table, feature) for feature in features]
+    places = [place_of(table, feature) for feature in features]
     rows = table.rows
     if selection.entity is not None:
         rows = _of_entity(table, rows, selection.entity)
     if selection.order is not None:
-        rows = _rising(table, rows, _place(table, selection.order))
+        rows = rising(table, rows, place_of(table, selection.order))
     return _numbers(table, rows, places)
 
 
 def _of_entity(table: Table, rows: Iterator[Row], entity: Entity) -> Iterator[Row]:
-    key = _place(table, entity.column)
+    key = place_of(table, entity.column)
     return (row for row in rows if str(row.cells[key]) == entity.value)
 
 
-def _rising(table: Table, rows: Iterator[Row], place: int) -> Iterator[Row]:
-    """The same rows, each of which has to come after the one before."""
+def rising(table: Table, rows: Iterator[Row], place: int) -> Iterator[Row]:
+    """The same rows, each of which has to come after the one before.
+
+    Raises:
+        InputError: one does not, when it is reached.
+    """
     before = None
     for row in rows:
         now = _sortable(row.cells[place])
@@ -132,7 +136,12 @@ def unused(table: Table, features: Sequence[str], selection: Selection) -> tuple
     return tuple(column for column in table.columns if column not in used)
 
 
-def _place(table: Table, column: str) -> int:
+def place_of(table: Table, column: str) -> int:
+    """Where a column stands.
+
+    Raises:
+        InputError: it is missing, or there twice.
+    """
     count = table.columns.count(column)
     if count == 1:
         return table.columns.index(column)
@@ -151,10 +160,15 @@ def _numbers(
     table: Table, rows: Iterator[Row], places: Sequence[int]
 ) -> Iterator[NDArray[np.float64]]:
     for row in rows:
-        yield np.array([_number(table, row, place) for place in places])
+        yield np.array([number_at(table, row, place) for place in places])
 
 
-def _number(table: Table, row: Row, place: int) -> float:
+def number_at(table: Table, row: Row, place: int) -> float:
+    """A cell as a number.
+
+    Raises:
+        InputError: it is no finite number.
+    """
     cell = row.cells[place]
     try:
         number = float(cell)
