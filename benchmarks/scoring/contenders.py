@@ -1,0 +1,187 @@
+"""What is measured: ways to score the same entities, each with what it had to compute.
+
+Owns their code, as plain as users write it, but for our own. Knows nothing of tables of figures.
+"""
+
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+
+from benchmarks.processes import ROOT
+from benchmarks.scoring.workload import ENTITY, ORDER, Workload
+from service import artifact
+from service.engine import Engine
+from service.offline.columns import Columns
+from service.offline.job import Job
+from service.offline.plan import Task
+from service.offline.results import read_part
+from service.offline.scoring import Setting, make_scorer, prove
+from service.offline.steps import Block
+from service.offline.stream import HeldReader, Shape, Stream
+from service.offline.task import ANSWERS
+from training.convert import to_torch_gru
+
+Float32 = NDArray[np.float32]
+_BATCHES = (32, 64, 96, 128, 192, 256, 384)
+_TORCH_BATCH = 64
+_LONGEST_SECONDS = 600
+
+
+def onnxruntime_alone(work: Workload, seconds: float) -> tuple[float, int]:
+    """Steps a second of bare calls on the step graph, and the batch at which they are most."""
+    engine = Engine(artifact.load(work.step_model), provider="cpu", max_batch=max(_BATCHES))
+    engine.inputs[:] = work.features[: engine.max_batch]
+    rates = [(_bare_rate(engine, batch, seconds / len(_BATCHES)), batch) for batch in _BATCHES]
+    return max(rates)
+
+
+def _bare_rate(engine: Engine, batch: int, seconds: float) -> float:
+    calls, started = 0, time.perf_counter()
+    while (now := time.perf_counter()) - started < seconds:
+        engine.step(batch)
+        calls += 1
+    return calls * batch / (now - started)
+
+
+class Lanes:
+    """Statewise from steps in memory to a part on disk: everything but reading."""
+
+    def __init__(self, work: Workload) -> None:
+        """Proves the model; puts the steps in memory."""
+        features = artifact.load(work.step_model).features
+        columns = Columns(ENTITY, ORDER, features)
+        shape = Shape(columns, pa.int64(), pa.int64(), (0, len(work.features)))
+        job = Job(work.step_model, work.table, work.folder / "unused.parquet", ENTITY, ORDER)
+        self._rows = len(work.features)
+        # As many rows at once as `--memory 400` allows.
+        setting = Setting(job, shape, (), 400_000, work.folder)
+        proven = prove(artifact.load(work.step_model), job)
+        self._scorer = make_scorer(setting, Stream(HeldReader(_block(work))), proven)
+        self._bounds = _bounds(work, setting.window)
+
+    def run(self) -> tuple[float, Float32]:
+        """Seconds, and the answers to all steps, (rows, outputs)."""
+        seconds, answers = 0.0, []
+        for start, stop in self._bounds:
+            with tempfile.TemporaryDirectory() as folder:
+                started = time.perf_counter()
+                self._scorer.score(Task(start, stop), Path(folder), lambda rows: None)
+                seconds += time.perf_counter() - started
+                answers += [_matrix(batch) for batch in read_part(Path(folder) / ANSWERS)]
+        return seconds, np.concatenate(answers)
+
+
+def _block(work: Workload) -> Block:
+    rows = len(work.features)
+    owners = np.repeat(np.arange(len(work.lengths)), work.lengths)
+    nothing = pa.nulls(rows, pa.string())
+    return Block(
+        pa.array(owners),
+        pa.array(np.arange(rows) - work.starts[owners]),
+        work.features,
+        np.zeros(rows, np.int32),
+        np.arange(rows),
+        nothing,
+        nothing,
+    )
+
+
+def _bounds(work: Workload, window: int) -> list[tuple[int, int]]:
+    ends = (work.starts + work.lengths).tolist()
+    cuts = [0]
+    for before, end in zip([0, *ends], ends, strict=False):
+        if end - cuts[-1] > window:
+            cuts.append(before)
+    return list(zip(cuts, [*cuts[1:], ends[-1]], strict=True))
+
+
+def _matrix(batch: pa.RecordBatch) -> Float32:
+    columns = [column.to_numpy() for column in batch.columns if column.type == pa.float32()]
+    return np.stack(columns, axis=1)
+
+
+def session_an_entity(work: Workload, entities: int) -> tuple[float, Float32]:
+    """One call of the fused GRU graph for each entity."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(
+        work.fused_model, options, providers=["CPUExecutionProvider"]
+    )
+    names = [one.name for one in session.get_inputs()]
+    state = np.zeros((1, session.get_inputs()[2].shape[1]), np.float32)
+
+    def score(steps: Float32) -> Float32:
+        lengths = np.array([len(steps)], np.int32)
+        feed = dict(zip(names, (steps[:, np.newaxis], lengths, state), strict=True))
+        outputs: Float32 = session.run(None, feed)[0][:, 0]
+        return outputs
+
+    return _timed(lambda: [score(steps) for steps in work.first(entities)])
+
+
+def torch_padded(work: Workload, entities: int) -> tuple[float, Float32]:
+    """torch.nn.GRU over batches of entities, each padded to the longest of its batch."""
+    network = work.network
+    gru = to_torch_gru(network.layers, bias=True).float()
+    mean, scale, weight, bias = (
+        torch.tensor(values, dtype=torch.float32)
+        for values in (
+            network.input_mean,
+            network.input_scale,
+            network.head_weight,
+            network.head_bias,
+        )
+    )
+
+    def score() -> list[Float32]:
+        answers: list[Float32] = []
+        steps = work.first(entities)
+        for start in range(0, entities, _TORCH_BATCH):
+            batch = [torch.from_numpy(one) for one in steps[start : start + _TORCH_BATCH]]
+            padded = torch.nn.utils.rnn.pad_sequence(batch)
+            hidden, _ = gru((padded - mean) / scale)
+            outputs = torch.softmax(hidden @ weight.T + bias, dim=-1)
+            answers += [outputs[: len(one), i].numpy() for i, one in enumerate(batch)]
+        return answers
+
+    torch.set_num_threads(1)
+    with torch.inference_mode():
+        return _timed(score)
+
+
+def _timed(score: Callable[[], Sequence[Float32]]) -> tuple[float, Float32]:
+    started = time.perf_counter()
+    answers = score()
+    return time.perf_counter() - started, np.concatenate(answers)
+
+
+def command(work: Workload, workers: int) -> float:
+    """Seconds of `python -m service score`, from file to file, starting included."""
+    output = work.folder / f"answers{workers}.parquet"
+    options = [
+        *("--model", work.step_model, "--input", work.table, "--output", output),
+        *("--entity", ENTITY, "--order", ORDER, "--workers", workers),
+    ]
+    return _seconds([sys.executable, "-m", "service", "score", *map(str, options)])
+
+
+def ray_plain(work: Workload) -> float:
+    """Seconds of Ray Data with the plain approach, on both cores, starting included."""
+    output = work.folder / "ray"
+    given = [work.parts, work.fused_model, output]
+    return _seconds([sys.executable, "-m", "benchmarks.scoring.plain_ray", *map(str, given)])
+
+
+def _seconds(words: list[str]) -> float:
+    started = time.perf_counter()
+    subprocess.run(words, cwd=ROOT, check=True, capture_output=True, timeout=_LONGEST_SECONDS)
+    return time.perf_counter() - started
