@@ -5,6 +5,7 @@ ones go on until they close or the drain time is over, then what is left is sett
 """
 
 import asyncio
+import contextlib
 import gc
 import logging
 import signal
@@ -28,6 +29,7 @@ from service import repository
 from service.access import Access
 from service.catalogue import Catalogue
 from service.errors import SettingsError
+from service.handover import Handover
 from service.keeping import Keeper
 from service.kept import KeptStreams
 from service.keys import load_state_keys
@@ -93,6 +95,8 @@ async def serve(settings: Settings) -> None:
         _log.info("stopping: %d open streams, %g s", parts.streams.live, settings.drain_seconds)
         await parts.status.enter_graceful_shutdown()
         parts.kept.leave_all()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(parts.sequences.hand_over(), settings.drain_seconds)
         await parts.streams.drain(settings.drain_seconds)
         await parts.stream_servicer.cut(_CUT_SECONDS)
         await parts.server.stop(grace=_CUT_SECONDS)
@@ -126,7 +130,7 @@ def _assemble(settings: Settings) -> _Parts:
     store = open_store(settings.state_store, settings.state_bytes)
     keeper = Keeper(store, settings, metrics, load_state_keys(settings.state_key_file))
     kept = KeptStreams(models, streams, keeper, metrics)
-    sequences = Sequences(models, streams, settings, metrics)
+    sequences = Sequences(models, streams, settings, metrics, Handover(kept))
     catalogue = Catalogue(models, streams, settings, load)
     doorway = Doorway(asyncio.get_running_loop())
     stream_servicer = StreamServicer(streams, kept, doorway)

@@ -4,8 +4,10 @@ import asyncio
 from pathlib import Path
 
 import numpy as np
+from fakes import fake_kept
 
 from service.access import EVERYBODY
+from service.handover import Handover
 from service.loader import load_model
 from service.metrics import Metrics
 from service.models import Models
@@ -25,12 +27,13 @@ def load(path: Path):
 class Calls:
     """Sequences over one model, with requests made from arrays."""
 
-    def __init__(self, *models, **settings):
+    def __init__(self, *models, store=None, **settings):
         self.models = Models(models)
         self.metrics = Metrics()
         options = Settings(Path("unused"), **settings)
         self.streams = Streams(self.models, options, self.metrics)
-        self.sequences = Sequences(self.models, self.streams, options, self.metrics)
+        handover = Handover(fake_kept(self.streams, store)) if store is not None else None
+        self.sequences = Sequences(self.models, self.streams, options, self.metrics, handover)
         self.name = models[0].name
 
     def infer(

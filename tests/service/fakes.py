@@ -116,6 +116,13 @@ def fake_streams(*models: ServedModel, **changes: object) -> Streams:
     return Streams(Models(models), Settings(Path("unused"), **changes), Metrics())
 
 
+class DurableStore(MemoryStore):
+    """A memory that passes for a disk, so that two servers can share it."""
+
+    durable = True
+    shared = True
+
+
 def fake_kept(
     streams: Streams, store: Store | None = None, key: bytes | None = None, **changes: object
 ) -> KeptStreams:

@@ -4,18 +4,10 @@ import asyncio
 
 import numpy as np
 import pytest
-from fakes import alone, chunk, distinct, fake_kept, fake_model, fake_streams
+from fakes import DurableStore, alone, chunk, distinct, fake_kept, fake_model, fake_streams
 
 from service.errors import AlreadyExists, Gone, NotFound
 from service.openings import Opening, Resume
-from service.stores.memory import MemoryStore
-
-
-class DurableStore(MemoryStore):
-    """A memory that passes for a disk, so that two servers can share it."""
-
-    durable = True
-    shared = True
 
 
 def server(store=None):

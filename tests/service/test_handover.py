@@ -1,0 +1,78 @@
+"""Sequences go on with another server that shares the store, to the same numbers."""
+
+import asyncio
+
+import pytest
+from calling import Calls, arrays, load, row
+from fakes import DurableStore
+from foreign import accumulator
+
+from service.errors import ServiceError
+
+
+@pytest.fixture
+async def servers(tmp_path):
+    """Two servers of one model that share a store."""
+    path = accumulator(tmp_path / "acc")
+    store = DurableStore(10**6)
+    return Calls(load(path), store=store), Calls(load(path), store=store)
+
+
+@pytest.mark.parametrize("sequence", [5, "5"])
+async def test_a_sequence_goes_on_where_another_server_left_it(servers, sequence):
+    old, new = servers
+    await old.infer(sequence, start=True, x=row(1, 2, 3))
+    under_way = old.infer(sequence, x=row(1, 1, 1))
+    await old.sequences.hand_over()
+    undisturbed = arrays(await under_way)["y"]
+    assert old.streams.live == 0
+
+    answer = arrays(await new.infer(sequence, x=row(0, 0, 0)))["y"]
+    assert answer.tolist() == undisturbed.tolist()
+    assert arrays(await new.infer(sequence, x=row(1, 0, 0), end=True))["y"][0, 0] == (
+        undisturbed[0, 0] + 2
+    )
+    assert new.streams.live == 0
+
+
+async def test_a_server_that_hands_over_takes_no_request(servers):
+    old, _ = servers
+    await old.infer(5, start=True, x=row(1, 2, 3))
+    await old.sequences.hand_over()
+    assert (await old.infer(5, x=row(0, 0, 0))).reason == "SERVER_STOPPING"
+
+
+async def test_a_sequence_is_taken_once(servers):
+    old, new = servers
+    await old.infer(5, start=True, x=row(1, 2, 3))
+    await old.sequences.hand_over()
+    first, second = new.infer(5, end=True, x=row(0, 0, 0)), new.infer(5, x=row(0, 0, 0))
+    assert not isinstance(await first, ServiceError)
+    assert (await second).reason == "SEQUENCE_NOT_STARTED"
+    assert (await new.infer(6, x=row(0, 0, 0))).reason == "SEQUENCE_NOT_STARTED"
+
+
+async def test_a_sequence_that_was_silent_for_too_long_is_not_taken(tmp_path):
+    path, store = accumulator(tmp_path / "acc"), DurableStore(10**6)
+    old, new = Calls(load(path), store=store), Calls(load(path), store=store)
+    new.sequences._limit = lambda model: -1.0
+    await old.infer(5, start=True, x=row(1, 2, 3))
+    await old.sequences.hand_over()
+    assert (await new.infer(5, x=row(0, 0, 0))).reason == "SEQUENCE_NOT_STARTED"
+
+
+async def test_what_was_begun_here_is_looked_for_nowhere_else(servers):
+    old, new = servers
+    await old.infer(5, start=True, x=row(1, 2, 3))
+    await new.infer(5, start=True, end=True, x=row(1, 2, 3))
+    await old.sequences.hand_over()
+    assert (await new.infer(5, x=row(0, 0, 0))).reason == "SEQUENCE_NOT_STARTED"
+
+
+async def test_requests_keep_their_order_while_a_sequence_is_looked_for(servers):
+    old, new = servers
+    await old.infer(5, start=True, x=row(0, 0, 0))
+    base = arrays(await old.infer(5, x=row(0, 0, 0)))["y"][0, 0]
+    await old.sequences.hand_over()
+    answers = await asyncio.gather(*(new.infer(5, x=row(1, 0, 0)) for _ in range(4)))
+    assert [arrays(one)["y"][0, 0] - base for one in answers] == [2, 4, 6, 8]
