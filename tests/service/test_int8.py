@@ -18,7 +18,8 @@ from export.random_model import random_model, random_network
 from service import artifact, selftest
 from service.engine import Engine
 from service.errors import ArtifactError, ProviderError
-from service.offline.job import Job, score
+from service.offline.job import Job
+from service.offline.score import score
 from service.sessions import open_session
 
 QUICK = ProofSettings(
