@@ -242,11 +242,13 @@ class Batcher:
             ready.error = ready.error or error
         self.statistics.failed += len(batch)
         self.statistics.failed_ns += waited
+        self._metrics.failed.inc(len(batch))
         self._deliver(batch, self._advance.outputs[:0])
 
     def _count(self, tick: _Tick, failure: ServiceError | None) -> None:
         ended, rows = _now(), len(tick.batch)
         self._metrics.tick_rows.observe(rows)
+        self._metrics.queue_wait.observe(tick.waited * 1e-9 / rows, rows)
         self._metrics.tick_seconds.observe((ended - tick.started) * 1e-9)
         if failure is None:
             self.statistics.tick(

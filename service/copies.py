@@ -20,6 +20,7 @@ class Copy(NamedTuple):
     Attributes:
         row: packed, (state width,).
         results: that its caller had not acknowledged, by number.
+        since: when the oldest of its chunks that is not stored was taken, on the monotonic clock.
     """
 
     stream: Stream
@@ -27,6 +28,7 @@ class Copy(NamedTuple):
     sequence: int
     steps: int
     results: tuple[tuple[int, Array], ...]
+    since: float
 
 
 def record_of(copy: Copy, key: bytes | None) -> Record:

@@ -70,7 +70,9 @@ class Keeper:
         self._writing = asyncio.Lock()
         self._wake = asyncio.Event()
         self._failing = False
-        self._sweeper = Sweeper(store, settings.state_seconds, metrics.states)
+        self._sweeper = Sweeper(store, settings.state_seconds, metrics)
+        self._evicted = 0
+        metrics.states.watch(lambda: self.waiting, self._lag, settings.state_bytes)
 
     @property
     def waiting(self) -> int:
@@ -91,6 +93,7 @@ class Keeper:
         if not self.store.durable:
             return
         self._dirty[stream.id] = stream
+        keeping.since = keeping.since or time.monotonic()
         limit = self._settings.checkpoint_steps
         if keeping.due or (limit and stream.steps - keeping.stored_steps >= limit):
             keeping.due = False
@@ -168,6 +171,7 @@ class Keeper:
         """Checkpoints and sweeps until it is cancelled."""
         period = self._settings.checkpoint_ms * 1e-3
         due = time.monotonic() + period
+        await self._sweeper.measure()
         while True:
             # Something has left and is to be written now, or a checkpoint is due.
             with contextlib.suppress(TimeoutError):
@@ -185,8 +189,11 @@ class Keeper:
 
     async def flush(self) -> None:
         """Writes all that waits; what the store does not take now stays."""
+        started = time.monotonic() if self._copies or self._removals else 0.0
         try:
             await self._flush()
+            if started:
+                self._metrics.states.round_took(time.monotonic() - started)
             if self._failing:
                 _log.info("the state store takes checkpoints again")
             self._failing = False
@@ -198,6 +205,8 @@ class Keeper:
         except Exception:
             self._metrics.states.store_failed("UNEXPECTED")
             _log.exception("a round of checkpoints failed")
+        evicted, self._evicted = self._evicted, self.store.evicted
+        self._metrics.ended("size", self._evicted - evicted)
 
     async def close(self) -> None:
         """Lets go of the store."""
@@ -227,7 +236,10 @@ class Keeper:
             assert stream.keeping is not None
             stream.keeping.stored_steps = steps
             results = tuple(stream.keeping.results)
-            self._copies[stream.id] = Copy(stream, row, sequence, steps, results)
+            waiting = self._copies.get(stream.id)
+            since = waiting.since if waiting else stream.keeping.since or time.monotonic()
+            stream.keeping.since = 0.0
+            self._copies[stream.id] = Copy(stream, row, sequence, steps, results, since)
             self._dirty.pop(stream.id, None)
 
     async def _flush(self) -> None:
@@ -285,10 +297,18 @@ class Keeper:
     def _fence(self, copied: Stream) -> None:
         """Ends a stream here that goes on elsewhere."""
         stream = self._held.get(copied.id, copied)
-        self._metrics.states.fenced()
+        self._metrics.ended("fenced")
         self.drop(stream)
         self.on_fenced(stream)
         stream.end(taken_over(stream.id))
+
+    def _lag(self) -> float:
+        """Age of the oldest chunk that is not stored. Called on another thread than all else."""
+        # A list is made at one stroke. Both stand in the order in which their chunks were taken.
+        dirty = [one.keeping.since for one in list(self._dirty.values())[:1] if one.keeping]
+        copied = [one.since for one in list(self._copies.values())[:1]]
+        now = time.monotonic()
+        return now - min((since for since in dirty + copied if since), default=now)
 
 
 def taken_over(stream_id: str) -> Gone:

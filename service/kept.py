@@ -161,6 +161,7 @@ class KeptStreams:
             stream.on_idle.append(lambda: self._send_away(stream))
             return
         self.leave(stream)
+        self._metrics.ended("drained")
         stream.end(stopping())
 
     def _ephemeral(self, opening: Opening) -> Opened:
@@ -214,7 +215,7 @@ class KeptStreams:
         stream.keeping.durable = record.sequence if self.durable else 0
         for one in kept.results:
             stream.keeping.add(one.sequence, outputs_of(one))
-        self._metrics.states.resumed()
+        self._metrics.states.resumed(taken_over=False)
         changed = snapshot is not None and snapshot.fingerprint != model.self_test.fingerprint
         return Opened(stream, True, changed, tuple(wanted(kept.results, resume)))
 
@@ -241,7 +242,7 @@ class KeptStreams:
         if claim.epoch:
             keeping.epoch = claim.epoch
         self.keeper.hold(heir)
-        self._metrics.states.resumed()
+        self._metrics.states.resumed(taken_over=True)
         return Opened(heir, True, False, tuple(wanted(results, resume)))
 
     def _claimed(

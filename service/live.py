@@ -26,10 +26,12 @@ class Keeping:
         unacknowledged: bytes of these.
         due: whether it is to be checkpointed as soon as its chunk is done.
         stored_steps: steps of the last checkpoint.
+        since: when the oldest chunk was taken that no copy has, on the monotonic clock; 0 for none.
     """
 
     __slots__ = (
-        "due", "durable", "epoch", "owner", "results", "stored", "stored_steps", "unacknowledged",
+        "due", "durable", "epoch", "owner", "results", "since", "stored", "stored_steps",
+        "unacknowledged",
     )  # fmt: skip
 
     def __init__(self, epoch: int, owner: str, stored: int = 0, steps: int = 0) -> None:
@@ -42,6 +44,7 @@ class Keeping:
         self.results: deque[tuple[int, Array]] = deque()
         self.unacknowledged = 0
         self.due = False
+        self.since = 0.0
 
     def add(self, sequence: int, outputs: Array, most: int | None = None) -> None:
         """Remembers a result, (steps, outputs), in at most so many bytes of all."""

@@ -59,7 +59,7 @@ def load_model(entry: Entry, settings: Settings, metrics: Metrics) -> ServedMode
     executor = _executor(entry, tested, limit)
     advance, states = (resident, resident) if resident else _on_host(engine, settings)
     lengths = ByLength(engine, states) if signature.whole and isinstance(states, Arena) else None
-    counters = metrics.model(entry.name, str(entry.version), lambda: states.taken)
+    counters = metrics.model(entry.name, str(entry.version), lambda: states.taken, states.capacity)
     metrics.proven(
         entry.name,
         str(entry.version),

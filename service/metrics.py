@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
 from prometheus_client.core import HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
@@ -19,6 +19,7 @@ from service.state_metrics import StateMetrics
 
 _MODEL = ("model", "version")
 _TICK_SECONDS = (1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 5e-2, 0.25)
+_WAIT_SECONDS = (1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.25, 1.0, 5.0)
 _TICK_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
 
@@ -32,22 +33,29 @@ class Buckets:
         self.counts = [0] * (len(bounds) + 1)
         self.total = 0.0
 
-    def observe(self, value: float) -> None:
-        """Counts a value."""
-        self.counts[bisect_left(self._bounds, value)] += 1
-        self.total += value
+    def observe(self, value: float, times: int = 1) -> None:
+        """Counts a value, so many times."""
+        self.counts[bisect_left(self._bounds, value)] += times
+        self.total += value * times
 
 
 class _Histograms(Collector):
     """One histogram for each version, written out when it is asked for."""
 
-    def __init__(self, name: str, text: str, bounds: Sequence[float]) -> None:
+    def __init__(
+        self, name: str, text: str, bounds: Sequence[float], registry: CollectorRegistry
+    ) -> None:
         self._name, self._text, self._bounds = name, text, bounds
+        self._labelnames = _MODEL
         self._all: dict[tuple[str, str], Buckets] = {}
+        registry.register(self)
 
     def of(self, model: str, version: str) -> Buckets:
         """The counts of one version, made at the first call."""
         return self._all.setdefault((model, version), Buckets(self._bounds))
+
+    def describe(self) -> Iterable[Metric]:
+        return self.collect()
 
     def collect(self) -> Iterable[Metric]:
         family = HistogramMetricFamily(self._name, self._text, labels=_MODEL)
@@ -65,12 +73,16 @@ class ModelMetrics:
     Attributes:
         tick_seconds: time of a tick; its count is the number of ticks.
         tick_rows: streams advanced by a tick; its sum is the number of steps.
+        queue_wait: time of a step in the queue, those of a tick counted at their mean.
+        failed: steps that came to nothing.
         opened: streams opened so far.
         refused: counts one refusal, by reason.
     """
 
-    tick_seconds: "Buckets"
-    tick_rows: "Buckets"
+    tick_seconds: Buckets
+    tick_rows: Buckets
+    queue_wait: Buckets
+    failed: Counter
     opened: Counter
     refused: Callable[[str], None]
 
@@ -85,34 +97,29 @@ class Metrics:
     def __init__(self) -> None:
         """Registers every metric."""
         self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self._register_models()
+        self._register_ticks()
+        self._register_refusals()
+        self.states = StateMetrics(self.registry)
+
+    def _register_models(self) -> None:
+        """What is served, and to how many."""
         counter = partial(Counter, registry=self.registry)
         gauge = partial(Gauge, registry=self.registry)
-        self._tick_seconds = _Histograms(
-            "statewise_tick_seconds", "Time of one tick, in seconds.", _TICK_SECONDS
-        )
-        self._tick_rows = _Histograms(
-            "statewise_tick_rows",
-            "Streams advanced by one tick; the sum is the number of steps.",
-            _TICK_ROWS,
-        )
-        self.registry.register(self._tick_seconds)
-        self.registry.register(self._tick_rows)
-        self._opened = counter("statewise_streams_opened", "Streams opened.", _MODEL)
         self._open = gauge("statewise_open_streams", "Streams open now.", _MODEL)
-        self._refused = counter(
-            "statewise_refusals", "Chunks refused, by reason.", (*_MODEL, "reason")
+        self._slots = gauge(
+            "statewise_max_streams", "Streams that may be open at once (`--max-streams`).", _MODEL
         )
-        self._refused_opens = counter(
-            "statewise_refused_opens", "Streams that were not opened, by reason.", ("reason",)
+        self._opened = counter("statewise_streams_opened", "Streams opened.", _MODEL)
+        self._ended = counter(
+            "statewise_evictions",
+            "Streams that the server has ended or forgotten of its own, by reason.",
+            ("reason",),
         )
-        self._refused_calls = counter(
-            "statewise_refused_calls", "Calls that were refused unread, by reason.", ("reason",)
-        )
-        self._expired = counter("statewise_sequences_expired", "Sequences ended by the idle limit.")
         self._restarted = counter(
-            "statewise_sequences_restarted", "Sequences begun anew while they were live."
+            "statewise_sequences_restarted", "Sequences begun anew by START while they were live."
         )
-        self.states = StateMetrics(self.registry)
         self._info = gauge(
             "statewise_model_info",
             "1 for each model served: which content, on which provider, with which bits.",
@@ -124,19 +131,70 @@ class Metrics:
             _MODEL,
         )
 
-    def model(self, model: str, version: str, open_streams: Callable[[], int]) -> ModelMetrics:
+    def _register_ticks(self) -> None:
+        """What is counted once a tick."""
+        histograms = partial(_Histograms, registry=self.registry)
+        self._tick_seconds = histograms(
+            "statewise_tick_seconds", "Time of a tick, gather to hand-out.", _TICK_SECONDS
+        )
+        self._tick_rows = histograms(
+            "statewise_tick_rows",
+            "Streams advanced by a tick; the sum is the number of steps, of models that take whole "
+            "chunks that of chunks.",
+            _TICK_ROWS,
+        )
+        self._queue_wait = histograms(
+            "statewise_queue_wait_seconds",
+            "Time of a step from its arrival to its tick; the steps of a tick count at their mean.",
+            _WAIT_SECONDS,
+        )
+        self._failed = Counter(
+            "statewise_failed_steps",
+            "Steps that came to nothing: the model failed, or the server was stopping.",
+            _MODEL,
+            registry=self.registry,
+        )
+
+    def _register_refusals(self) -> None:
+        """Who was told no, and why."""
+        counter = partial(Counter, registry=self.registry)
+        self._refused = counter(
+            "statewise_refusals", "Chunks refused, by reason.", (*_MODEL, "reason")
+        )
+        self._refused_opens = counter(
+            "statewise_refused_opens", "Streams that were not opened, by reason.", ("reason",)
+        )
+        self._refused_requests = counter(
+            "statewise_refused_requests",
+            "Requests of the Open Inference Protocol that were answered by an error, by reason.",
+            ("reason",),
+        )
+        self._refused_calls = counter(
+            "statewise_refused_calls",
+            "Calls that nobody known made, that a caller may not make, or that were too many, by "
+            "reason.",
+            ("reason",),
+        )
+
+    def model(
+        self, model: str, version: str, open_streams: Callable[[], int], max_streams: int = 0
+    ) -> ModelMetrics:
         """Counters of one version; `open_streams` is asked at each scrape."""
         self._open.labels(model, version).set_function(open_streams)
+        self._slots.labels(model, version).set(max_streams)
         return ModelMetrics(
             tick_seconds=self._tick_seconds.of(model, version),
             tick_rows=self._tick_rows.of(model, version),
+            queue_wait=self._queue_wait.of(model, version),
+            failed=self._failed.labels(model, version),
             opened=self._opened.labels(model, version),
             refused=lambda reason: self._refused.labels(model, version, reason).inc(),
         )
 
-    def sequence_expired(self) -> None:
-        """Counts a sequence that was idle for too long."""
-        self._expired.inc()
+    def ended(self, reason: str, streams: int = 1) -> None:
+        """Counts streams that ended though no caller has closed them."""
+        if streams:
+            self._ended.labels(reason).inc(streams)
 
     def sequence_restarted(self) -> None:
         """Counts a START on an id that was live."""
@@ -145,6 +203,10 @@ class Metrics:
     def refused_open(self, reason: str) -> None:
         """Counts a stream that was not opened."""
         self._refused_opens.labels(reason).inc()
+
+    def refused_request(self, reason: str) -> None:
+        """Counts a request that was answered by an error."""
+        self._refused_requests.labels(reason).inc()
 
     def refused_call(self, reason: str) -> None:
         """Counts a call of somebody who may not make it, or a request too many."""

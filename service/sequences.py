@@ -68,6 +68,8 @@ class Sequences:
 
         def finished(outcome: Answer | ServiceError) -> None:
             self._under_way -= 1
+            if isinstance(outcome, ServiceError):
+                self._metrics.refused_request(outcome.reason)
             done(outcome)
 
         try:
@@ -155,7 +157,7 @@ class Sequences:
                 if now - sequence.touched > self._limit(stream.model):
                     self._end(key, sequence)
                     _remember(self._expired, key)
-                    self._metrics.sequence_expired()
+                    self._metrics.ended("sequence_expired")
 
     def _limit(self, model: ServedModel) -> float:
         """Idle seconds that a sequence of a model may have."""

@@ -193,6 +193,7 @@ class Streams:
             if ready.error is not None:
                 # Nobody can say which steps its state has taken.
                 self.close(stream)
+                self._metrics.ended("failed")
             else:
                 stream.expected += 1
                 stream.steps += ready.steps
@@ -218,6 +219,7 @@ class Streams:
             del self._evictions[id(model)]
         for stream in self._of(model):
             self.close(stream)
+            self._metrics.ended("unloaded")
             stream.end(
                 Unavailable(
                     f"version {model.version} of {model.name} was unloaded; open a new stream",
@@ -253,6 +255,7 @@ class Streams:
         if self._live:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._emptied.wait(), seconds)
+        self._metrics.ended("drained", len(self._live))
         for model in self._models:
             model.batcher.close()
 

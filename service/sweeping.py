@@ -1,7 +1,7 @@
 """Streams that nobody advances any more: forgotten after a time.
 
-Owns how often the store is asked to forget, and that it takes no live stream for such a one. Knows
-nothing of checkpoints.
+Owns how often the store is asked to forget, and that it takes no live stream for such a one; what
+it holds is looked at as often. Knows nothing of checkpoints.
 """
 
 import time
@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from service.errors import ServiceError
 from service.live import Stream
-from service.state_metrics import StateMetrics
+from service.metrics import Metrics
 from service.stores.store import Store
 
 # Stores take a stream that is not touched for two minutes for one that nobody advances.
@@ -19,7 +19,7 @@ _LONGEST_PAUSE_SECONDS = 30.0
 class Sweeper:
     """The one who lets a store forget."""
 
-    def __init__(self, store: Store, seconds: float, metrics: StateMetrics) -> None:
+    def __init__(self, store: Store, seconds: float, metrics: Metrics) -> None:
         """Forgets what nobody has advanced for so many seconds."""
         self._store = store
         self._seconds = seconds
@@ -36,6 +36,14 @@ class Sweeper:
         try:
             await self._store.touch(held)
             before_ms = int((time.time() - self._seconds) * 1e3)
-            self._metrics.expired(await self._store.expire(before_ms))
+            self._metrics.ended("expired", await self._store.expire(before_ms))
         except ServiceError as error:
-            self._metrics.store_failed(error.reason)
+            self._metrics.states.store_failed(error.reason)
+        await self.measure()
+
+    async def measure(self) -> None:
+        """Notes how much is kept."""
+        try:
+            self._metrics.states.held(*await self._store.held())
+        except ServiceError as error:
+            self._metrics.states.store_failed(error.reason)

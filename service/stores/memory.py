@@ -14,6 +14,7 @@ from service.stores.store import (
     Claim,
     Clock,
     Fate,
+    Held,
     Record,
     full,
     now_ms,
@@ -59,6 +60,7 @@ class MemoryStore:
         self._clock = clock
         self._bytes = 0
         self._epoch = 0
+        self.evicted = 0
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
         self._gone: OrderedDict[str, _Gone] = OrderedDict()
 
@@ -133,6 +135,10 @@ class MemoryStore:
             self._bury(stream_id, self._kept[stream_id].epoch, Fate.EXPIRED)
         return len(expired)
 
+    async def held(self) -> Held:
+        """Its two sums."""
+        return Held(len(self._kept), self._bytes)
+
     async def close(self) -> None:
         """Nothing is open."""
 
@@ -197,6 +203,7 @@ class MemoryStore:
             self._drop(stream_id)
         for stream_id in evicted:
             self._bury(stream_id, self._kept[stream_id].epoch, Fate.EVICTED)
+        self.evicted += len(evicted)
 
     def _oldest(
         self, entries: Mapping[str, _Kept | _Gone], without: Collection[str]

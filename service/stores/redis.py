@@ -20,7 +20,7 @@ from redis.exceptions import NoScriptError, OutOfMemoryError, RedisError, Respon
 from service.errors import SettingsError, Unavailable
 from service.stores import redis_scripts as scripts
 from service.stores.gathering import Gathering
-from service.stores.store import LIVE_SECONDS, Claim, Clock, Fate, Record, away, full, now_ms
+from service.stores.store import LIVE_SECONDS, Claim, Clock, Fate, Held, Record, away, full, now_ms
 
 # A call of an open stream waits for no longer: a Redis that hangs must not hold it up.
 CALL_SECONDS: Final = 1.5
@@ -63,6 +63,7 @@ class RedisStore:
         self._live_ms = max(int(live_seconds * 1e3), 1)
         self._clock = clock
         self._seen = 0
+        self.evicted = 0
         self._begins: Gathering[Record, Claim] = Gathering(self._begin, lambda one: one.stream_id)
         self._claims: Gathering[tuple[str, str], Claim] = Gathering(self._claim, lambda one: one[0])
 
@@ -77,9 +78,13 @@ class RedisStore:
     async def write(self, records: Sequence[Record]) -> list[bool]:
         """Writes what is not fenced, in scripts of some records each, sent together."""
         parts = [_fields(records[i : i + _RECORDS]) for i in range(0, len(records), _RECORDS)]
+        flags: list[bool] = []
+        for *written, evicted in await self._call(scripts.WRITE, *parts):
+            flags += map(bool, written)
+            self.evicted += evicted
+        # Of a write that was refused, no server need have seen anything.
         self._seen = max([self._seen, *(record.epoch for record in records)])
-        answers = await self._call(scripts.WRITE, *parts)
-        return [bool(written) for answer in answers for written in answer]
+        return flags
 
     async def touch(self, held: Sequence[tuple[str, int]]) -> None:
         """Puts off expiry."""
@@ -120,12 +125,18 @@ class RedisStore:
             if not kept and not gone:
                 return expired
 
+    async def held(self) -> Held:
+        """How much is kept."""
+        ((states, size),) = await self._call(scripts.HELD, [])
+        return Held(int(states), int(size))
+
     async def close(self) -> None:
         """Lets go of the connections."""
         await self._client.aclose()
 
     async def _begin(self, records: Sequence[Record]) -> list[Claim]:
-        (answers,) = await self._call(scripts.BEGIN, _fields(records))
+        ((*answers, evicted),) = await self._call(scripts.BEGIN, _fields(records))
+        self.evicted += evicted
         ids = [record.stream_id for record in records]
         return [self._granted(*pair) for pair in zip(ids, answers, strict=True)]
 

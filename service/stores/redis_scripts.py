@@ -19,6 +19,7 @@ FIRST_OWN: Final = 5
 
 _COMMON: Final = f"""
 local base, now, most, before = KEYS[1], ARGV[1], tonumber(ARGV[2]), ARGV[3]
+local evicted = 0
 local RECORD, TOMBSTONE = {RECORD_BYTES}, {TOMBSTONE_BYTES}
 local function row(id) return base .. ':s:' .. id end
 local function look(id)
@@ -81,7 +82,10 @@ local function make_room(growth)
     end
     if excess > 0 then return false end
     for _, one in ipairs(chosen) do
-        if one[3] == 0 then drop(one[1]) else bury(one[1], one[2], 'evicted') end
+        if one[3] == 0 then drop(one[1]) else
+            bury(one[1], one[2], 'evicted')
+            evicted = evicted + 1
+        end
     end
     return true
 end
@@ -111,6 +115,7 @@ for _, answer in ipairs(answers) do
         put(i, answer[1])
     end
 end
+answers[#answers + 1] = evicted
 return answers
 """
 
@@ -160,6 +165,7 @@ for number, free in ipairs(answers) do
         raise(ARGV[i + 1])
     end
 end
+answers[#answers + 1] = evicted
 return answers
 """
 
@@ -206,6 +212,12 @@ for _, id in ipairs(ids) do
     end
 end
 return {{ids[#ids] or '', found}}
+"""
+
+HELD: Final = f"""
+local mine = {{}}
+{_COMMON}
+return {{redis.call('ZCARD', base .. ':kept'), redis.call('GET', base .. ':bytes') or '0'}}
 """
 
 EXPIRE: Final = f"""#!lua flags=allow-oom

@@ -17,7 +17,7 @@ from service.stores import sqlite_file
 from service.stores.gathering import Gathering
 from service.stores.reserve import Reserve
 from service.stores.sqlite_table import Table
-from service.stores.store import LIVE_SECONDS, Claim, Clock, Record, away, full, now_ms
+from service.stores.store import LIVE_SECONDS, Claim, Clock, Held, Record, away, full, now_ms
 
 Result = TypeVar("Result")
 
@@ -106,6 +106,15 @@ class SqliteStore:
             expired += part
             if not part:
                 return expired
+
+    async def held(self) -> Held:
+        """Counts the rows."""
+        return await self._run(self._table.held)
+
+    @property
+    def evicted(self) -> int:
+        """Streams that made room here."""
+        return self._table.evicted
 
     async def close(self) -> None:
         """Closes the file, which takes its log with it."""

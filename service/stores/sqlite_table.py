@@ -16,6 +16,7 @@ from service.stores.store import (
     Claim,
     Clock,
     Fate,
+    Held,
     Record,
     weight,
 )
@@ -52,6 +53,7 @@ class Table:
         self._max_bytes = max_bytes
         self._live_ms = max(live_ms, 1)
         self._clock = clock
+        self.evicted = 0
 
     def begin(self, records: Sequence[Record]) -> list[Claim]:
         """Keeps new streams; their ids differ."""
@@ -151,6 +153,11 @@ class Table:
         self._execute(f"DELETE FROM streams WHERE id IN ({chosen.format('<>')})", (before_ms,))
         return self._bury(Fate.EXPIRED, chosen.format("="), [before_ms])
 
+    def held(self) -> Held:
+        """How much is kept."""
+        kept = "SELECT count(*) FROM streams WHERE fate = 'kept'"
+        return Held(*self._execute(f"SELECT ({kept}), bytes FROM totals").fetchone())
+
     def _bury(self, fate: Fate, chosen: str, values: Sequence[object]) -> int:
         """Makes tombstones of the chosen ids."""
         return self._execute(
@@ -205,7 +212,7 @@ class Table:
             OverflowError: what is left is live; the transaction has to be rolled back.
         """
         before = min(now - self._live_ms, now - 1)
-        excess = self._excess()
+        excess, evicted = self._excess(), 0
         while excess > 0:
             gone = self._oldest("<>", before, excess)
             kept = [] if gone else self._oldest("=", before, excess)
@@ -213,10 +220,11 @@ class Table:
                 marks = ",".join("?" * len(gone))
                 self._execute(f"DELETE FROM streams WHERE id IN ({marks})", gone)
             elif kept:
-                self._bury(Fate.EVICTED, ",".join("?" * len(kept)), kept)
+                evicted += self._bury(Fate.EVICTED, ",".join("?" * len(kept)), kept)
             else:
                 raise OverflowError
             excess = self._excess()
+        self.evicted += evicted
 
     def _oldest(self, relation: str, before: int, excess: int) -> list[str]:
         """The oldest ids, as many as are needed, a few at most."""

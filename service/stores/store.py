@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from service.errors import Unavailable
 
@@ -65,6 +65,13 @@ class Record:
     stored_ms: int = 0
 
 
+class Held(NamedTuple):
+    """What a store holds: kept states, and what all takes of the bound, in bytes."""
+
+    states: int
+    bytes: int
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
     """What came of asking for a stream.
@@ -95,6 +102,10 @@ class Store(Protocol):
 
     durable: bool
     shared: bool
+
+    @property
+    def evicted(self) -> int:
+        """Streams that this store has evicted since it was opened."""
 
     async def begin(self, record: Record) -> Claim:
         """Keeps a new stream's first record under a new epoch, over a tombstone if there is one.
@@ -137,6 +148,9 @@ class Store(Protocol):
         Returns:
             How many streams have expired.
         """
+
+    async def held(self) -> Held:
+        """How much is kept, whoever wrote it."""
 
     async def close(self) -> None:
         """Lets go of what it holds open."""

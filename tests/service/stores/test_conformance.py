@@ -7,7 +7,7 @@ import pytest
 from storage import LIVE_SECONDS, Shelf, a_record
 
 from service.errors import Unavailable
-from service.stores.store import RECORD_BYTES, TOMBSTONE_BYTES, Claim, Fate
+from service.stores.store import RECORD_BYTES, TOMBSTONE_BYTES, Claim, Fate, Held
 
 pytestmark = pytest.mark.parametrize("kind", ["memory", "sqlite", "redis"])
 
@@ -266,3 +266,21 @@ async def test_pages_are_in_the_order_of_ids_and_of_one_owner(shelf: Shelf) -> N
     eves = [one.stream_id for one in await store.page("", 99, "eve")]
     assert eves == [one for one in listed if ids.index(one) % 2]
     assert await store.page("", 99, "nobody") == []
+
+
+async def test_a_store_tells_how_much_it_holds_and_whom_it_has_evicted(shelf: Shelf) -> None:
+    store = shelf.open(2 * RECORD_BYTES + TOMBSTONE_BYTES + 64)
+    assert await store.held() == Held(0, 0)
+    await store.begin(a_record("first", b"x" * 40))
+    await store.begin(a_record("closed", b"x" * 3))
+    await store.remove("closed", 99)
+    assert await store.held() == Held(1, RECORD_BYTES + 40 + TOMBSTONE_BYTES)
+    shelf.clock.pass_seconds(LIVE_SECONDS + 1)
+
+    await store.begin(a_record("second"))
+    assert store.evicted == 0
+    await store.write([a_record("second", b"x" * 64, 100)])
+    await store.begin(a_record("third"))
+
+    assert store.evicted == 1
+    assert (await store.held()).states == 2
