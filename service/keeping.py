@@ -9,7 +9,6 @@ since another server has claimed it, is ended here. Knows nothing of transports.
 
 import asyncio
 import contextlib
-import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -18,17 +17,17 @@ from itertools import islice
 import numpy as np
 
 from service.copies import Copy, record_of
-from service.errors import Gone, ServiceError
+from service.errors import Gone
 from service.keys import StateKeys
 from service.live import Stream
 from service.metrics import Metrics
 from service.models import ServedModel
+from service.rounds import Rounds
 from service.settings import Settings
 from service.stores.store import Claim, Record, Store
 from service.sweeping import Sweeper
 from service.tensors import Array
 
-_log = logging.getLogger(__name__)
 # States turned into bytes between two looks at the event loop.
 _SLICE = 16
 # The share of time that rounds may take at most is one of so many.
@@ -69,9 +68,8 @@ class Keeper:
         # One write at a time, so that an older copy never lands behind a newer one.
         self._writing = asyncio.Lock()
         self._wake = asyncio.Event()
-        self._failing = False
         self._sweeper = Sweeper(store, settings.state_seconds, metrics)
-        self._evicted = 0
+        self._rounds = Rounds(store, metrics)
         metrics.states.watch(lambda: self.waiting, self._lag, settings.state_bytes)
 
     @property
@@ -189,24 +187,12 @@ class Keeper:
 
     async def flush(self) -> None:
         """Writes all that waits; what the store does not take now stays."""
-        started = time.monotonic() if self._copies or self._removals else 0.0
-        try:
-            await self._flush()
-            if started:
-                self._metrics.states.round_took(time.monotonic() - started)
-            if self._failing:
-                _log.info("the state store takes checkpoints again")
-            self._failing = False
-        except ServiceError as error:
-            self._metrics.states.store_failed(error.reason)
-            if not self._failing:
-                _log.warning("checkpoints wait: %s", error.message)
-            self._failing = True
-        except Exception:
-            self._metrics.states.store_failed("UNEXPECTED")
-            _log.exception("a round of checkpoints failed")
-        evicted, self._evicted = self._evicted, self.store.evicted
-        self._metrics.ended("size", self._evicted - evicted)
+        with self._rounds.one(idle=not self._copies and not self._removals):
+            while self._copies or self._removals:
+                async with self._writing:
+                    await self._remove()
+                    if self._copies:
+                        await self._write(list(islice(self._copies.values(), _MOST_RECORDS)))
 
     async def close(self) -> None:
         """Lets go of the store."""
@@ -241,13 +227,6 @@ class Keeper:
             stream.keeping.since = 0.0
             self._copies[stream.id] = Copy(stream, row, sequence, steps, results, since)
             self._dirty.pop(stream.id, None)
-
-    async def _flush(self) -> None:
-        while self._copies or self._removals:
-            async with self._writing:
-                await self._remove()
-                if self._copies:
-                    await self._write(list(islice(self._copies.values(), _MOST_RECORDS)))
 
     async def _settle(self, stream_id: str) -> None:
         """Writes what waits of one stream; the lock is held."""

@@ -42,18 +42,16 @@ class Sequences:
         handover: Handover | None = None,
     ) -> None:
         """Starts without sequences; without a hand-over, they end with this server."""
-        self._models, self._streams = models, streams
+        self._models, self._streams, self._metrics = models, streams, metrics
         self._idle_seconds = settings.sequence_idle_seconds
         self._max_id_length = settings.max_id_length
         self._max_requests = settings.max_requests
-        self._under_way = 0
-        self._metrics = metrics
+        self._under_way, self._leaving = 0, False
         self._live: dict[Key, Sequence] = {}
         self._expired: OrderedDict[Key, None] = OrderedDict()
         self._handover = handover if handover is not None and handover.possible else None
         # What was started here is nowhere else to be found.
         self._begun: OrderedDict[Key, None] = OrderedDict()
-        self._leaving = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
 
