@@ -12,7 +12,7 @@ PYTHON ?= $(shell for python in python3.11 python3; do \
 export ORT_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint proto bench clean
+.PHONY: help setup demo test soak lint proto bench clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ demo: $(INSTALLED) ## train, prove, serve, stream and score on real data (under 
 
 test: $(INSTALLED) ## run all tests (under 10 minutes)
 	$(BIN)/pytest
+
+soak: $(INSTALLED) ## kill, cut, fill and fuzz at length (SOAK_SECONDS of load, 600; an hour in all)
+	SOAK_SECONDS=$${SOAK_SECONDS:-600} $(BIN)/pytest tests/chaos
 
 lint: $(INSTALLED) ## check style, types, import contracts, stubs, Dockerfiles and compose files
 	$(BIN)/ruff check .

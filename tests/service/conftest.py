@@ -4,16 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from random_artefact import export_random
 
-from export.exporter import export_model
-from export.proof import ProofSettings
-from export.random_model import random_model, random_network
 from service import artifact
 from service.artifact import Artifact
 
-QUICK = ProofSettings(
-    reference_steps=50, reference_batches=(1, 3), company_batches=(2, 5), chunked_steps=6
-)
 MakeModel = Callable[..., Path]
 
 
@@ -21,18 +16,8 @@ MakeModel = Callable[..., Path]
 def make_model(tmp_path_factory: pytest.TempPathFactory) -> MakeModel:
     """Makes a repository with one random model and gives the model's path."""
 
-    def make(
-        features: int = 5,
-        hidden: int = 16,
-        layers: int = 2,
-        outputs: int = 3,
-        name: str = "random",
-        **network: object,
-    ) -> Path:
-        path = tmp_path_factory.mktemp("repository") / name / "1" / "model.onnx"
-        model = random_model(random_network(features, hidden, layers, outputs, **network), name)
-        export_model(model, path, settings=QUICK)
-        return path
+    def make(**network: object) -> Path:
+        return export_random(tmp_path_factory.mktemp("repository"), **network)
 
     return make
 

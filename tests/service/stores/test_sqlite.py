@@ -1,7 +1,6 @@
 """The SQLite store where it meets files, disks and processes that die."""
 
 import asyncio
-import os
 import random
 import signal
 import sqlite3
@@ -11,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from disks import fill, small_disk
 from storage import a_record
 
 from service.errors import SettingsError, Unavailable
@@ -172,34 +172,16 @@ def test_a_folder_that_is_not_there_is_said_to_be_missing(tmp_path: Path) -> Non
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of a few megabytes."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(folder)]
-    if os.geteuid() or subprocess.run(mount, capture_output=True).returncode:
-        if os.environ.get("CI"):
-            pytest.fail("a small disk can't be mounted; run the tests as root")
-        pytest.skip("a small disk needs root: sudo make test")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+def full_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk that can be filled."""
+    with small_disk(tmp_path / "disk") as folder:
+        yield folder
 
 
-def fill(path: Path) -> None:
-    """Takes what is left of a disk."""
-    with path.open("wb", buffering=0) as file:
-        for size in (65_536, 4_096, 512):
-            try:
-                while True:
-                    file.write(bytes(size))
-            except OSError:
-                pass
-
-
-async def test_on_a_full_disk_streams_go_on_and_no_state_is_lost(small_disk: Path) -> None:
-    store = SqliteStore(small_disk / "states.db", MOST_BYTES)
+async def test_on_a_full_disk_streams_go_on_and_no_state_is_lost(full_disk: Path) -> None:
+    store = SqliteStore(full_disk / "states.db", MOST_BYTES)
     epoch = (await store.begin(a_record("s"))).epoch
-    fill(small_disk / "filler")
+    fill(full_disk / "filler")
 
     number = 1
     with pytest.raises(Unavailable, match="no room") as refused:
@@ -213,17 +195,17 @@ async def test_on_a_full_disk_streams_go_on_and_no_state_is_lost(small_disk: Pat
         assert claim.record.sequence == number - 1, owner
     with pytest.raises(Unavailable, match="no room"):
         await store.write([a_record("s", b"x", claim.epoch)])
-    (small_disk / "filler").unlink()
+    (full_disk / "filler").unlink()
     assert await store.write([a_record("s", b"room", claim.epoch)]) == [True]
     await store.close()
 
 
-async def test_a_server_that_was_killed_on_a_full_disk_starts_again(small_disk: Path) -> None:
-    path = small_disk / "states.db"
+async def test_a_server_that_was_killed_on_a_full_disk_starts_again(full_disk: Path) -> None:
+    path = full_disk / "states.db"
     with start_writer(path, 1) as writer:
         for _ in range(30):
             writer.stdout.readline()
-        fill(small_disk / "filler")
+        fill(full_disk / "filler")
         writer.kill()
 
     store = SqliteStore(path, MOST_BYTES)
