@@ -6,12 +6,12 @@ traceback.
 """
 
 import argparse
-import logging
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from service import logs
 from service.console import with_output
 from service.errors import ServiceError, UserError
 from service.health import add_health
@@ -39,9 +39,7 @@ example:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command; returns its exit code."""
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
-    )
+    logs.configure()
     try:
         options = _parser().parse_args(arguments)
         code = with_output(lambda: options.run(options))
@@ -91,6 +89,7 @@ def _serve(options: argparse.Namespace) -> int:
     given = {name: value for name, value in vars(options).items() if value is not None}
     given.pop("run")
     settings = Settings.build(from_environment() | given)
+    logs.configure(settings.log_format, settings.log_level)
     if settings.workers > 1:
         from service.supervisor import supervise
 

@@ -6,6 +6,7 @@ and how states are written is the keeper's affair. Knows nothing of gRPC.
 """
 
 import asyncio
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -21,7 +22,7 @@ from service.errors import (
     stopping,
 )
 from service.keeping import Keeper, taken_over
-from service.live import Keeping, Stream
+from service.live import Keeping, Stream, note
 from service.metrics import Metrics
 from service.models import Models, ServedModel
 from service.openings import (
@@ -54,7 +55,7 @@ class KeptStreams:
         self._opening: set[str] = set()
         self._tasks: set[asyncio.Task[Opened]] = set()
         streams.on_taken = keeper.taken
-        keeper.on_fenced = streams.close
+        keeper.on_fenced = self._fenced
 
     @property
     def durable(self) -> bool:
@@ -156,6 +157,10 @@ class KeptStreams:
             self.keeper.leave(stream)
             self._streams.close(stream)
 
+    def _fenced(self, stream: Stream) -> None:
+        note(stream, "goes on at another server, which has claimed it", logging.INFO)
+        self._streams.close(stream)
+
     def _send_away(self, stream: Stream) -> None:
         if stream.busy:
             stream.on_idle.append(lambda: self._send_away(stream))
@@ -216,6 +221,7 @@ class KeptStreams:
         for one in kept.results:
             stream.keeping.add(one.sequence, outputs_of(one))
         self._metrics.states.resumed(taken_over=False)
+        note(stream, "is resumed", logging.INFO)
         changed = snapshot is not None and snapshot.fingerprint != model.self_test.fingerprint
         return Opened(stream, True, changed, tuple(wanted(kept.results, resume)))
 
@@ -243,6 +249,7 @@ class KeptStreams:
             keeping.epoch = claim.epoch
         self.keeper.hold(heir)
         self._metrics.states.resumed(taken_over=True)
+        note(heir, "is taken over by another call", logging.INFO)
         return Opened(heir, True, False, tuple(wanted(results, resume)))
 
     def _claimed(

@@ -4,6 +4,7 @@ Owns its words, and how whoever holds its call learns that it has ended. Knows n
 insides, stores or transports.
 """
 
+import logging
 from collections import deque
 from collections.abc import Callable
 
@@ -12,6 +13,8 @@ from service.errors import InvalidArgument, ProtocolViolation, ServiceError
 from service.models import ServedModel
 from service.slots import Slot
 from service.tensors import Array
+
+_log = logging.getLogger(__name__)
 
 
 class Keeping:
@@ -109,6 +112,14 @@ class Stream:
         if self.on_end is not None:
             self.on_end(reason)
             self.on_end = None
+
+
+def note(stream: Stream, event: str, level: int = logging.DEBUG) -> None:
+    """Writes to the log what becomes of a stream; never called for a message."""
+    if _log.isEnabledFor(level):
+        model = stream.model
+        fields = {"stream_id": stream.id, "model": model.name, "version": str(model.version)}
+        _log.log(level, "stream %r %s", stream.id, event, extra=fields | {"steps": stream.steps})
 
 
 def gap(stream: Stream, chunk: Chunk) -> InvalidArgument:

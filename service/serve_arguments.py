@@ -6,8 +6,10 @@ Owns their words. Each is a setting of the same name, whose default stands in `s
 import argparse
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 from service.access_options import add_access
+from service.logs import Format, Level
 
 _SERVE = """\
 Serves every model of a repository over gRPC.
@@ -48,6 +50,7 @@ def add_serve(
     serve.add_argument("--max-batch", type=int, metavar="N", help="streams of one call (256)")
     _add_serve_times(serve)
     _add_serve_states(serve)
+    _add_log(serve)
     add_access(serve)
     serve.set_defaults(run=run)
 
@@ -75,6 +78,18 @@ def _add_serve_times(serve: argparse.ArgumentParser) -> None:
     )
     serve.add_argument(
         "--drain-seconds", type=float, metavar="S", help="time to close after SIGTERM (25)"
+    )
+
+
+def _add_log(serve: argparse.ArgumentParser) -> None:
+    """The log on standard error."""
+    serve.add_argument(
+        "--log-format", choices=get_args(Format), help="of the log on standard error (console)"
+    )
+    serve.add_argument(
+        "--log-level",
+        choices=get_args(Level),
+        help="least that is written; debug has a line for each open and close (info)",
     )
 
 

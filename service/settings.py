@@ -11,11 +11,17 @@ from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
 from service.errors import SettingsError
+from service.logs import Format, Level
 
 Provider = Literal["cpu", "cuda", "auto"]
 _PREFIX = "STATEWISE_"
 _WANTED: dict[object, str] = {int: "a whole number", bool: "true or false"}
 _TRUTH = {"true": True, "1": True, "false": False, "0": False}
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "provider": get_args(Provider),
+    "log_format": get_args(Format),
+    "log_level": get_args(Level),
+}
 # Lowest and highest value of each setting that is a number.
 _RANGES: dict[str, tuple[float, float]] = {
     "port": (0, 65_535),
@@ -96,6 +102,9 @@ class Settings:
             as a model has: a limit is for those who share a server.
         max_requests: requests of the Open Inference Protocol under way. Each waits in memory: at
             1 KB, a rich sensor's step, all take 50 MB.
+        log_format: of the log on standard error: console for people, json for programs.
+        log_level: least that is written. Info: a line a load, resume or failure; debug adds one
+            an open and a close. Messages are never logged.
     """
 
     model_repository: Path
@@ -130,13 +139,17 @@ class Settings:
     state_key_file: Path | None = None
     max_caller_streams: int = 10_000
     max_requests: int = 50_000
+    log_format: Format = "console"
+    log_level: Level = "info"
 
     def __post_init__(self) -> None:
         """Refuses values that no server could run with."""
         for name, (low, high) in _RANGES.items():
             within(name, getattr(self, name), low, high)
-        if self.provider not in get_args(Provider):
-            raise SettingsError(f"provider is {self.provider!r}; take one of cpu, cuda, auto")
+        for name, choices in _CHOICES.items():
+            value = getattr(self, name)
+            if value not in choices:
+                raise SettingsError(f"{name} is {value!r}; take one of {', '.join(choices)}")
         self._check_access()
 
     @property

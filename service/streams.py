@@ -17,7 +17,7 @@ from service.errors import (
     Unavailable,
     stopping,
 )
-from service.live import Stream, gap, untimely
+from service.live import Stream, gap, note, untimely
 from service.metrics import Metrics
 from service.models import Models, ServedModel
 from service.ready import Ready
@@ -121,6 +121,7 @@ class Streams:
         self._live[stream.id] = stream
         self._emptied.clear()
         model.metrics.opened.inc()
+        note(stream, "is open")
         return stream
 
     def hand_over(self, stream: Stream) -> Stream:
@@ -233,6 +234,7 @@ class Streams:
         """Ends a stream and frees its slot; returns the steps it took. Closing twice is closing."""
         if self._live.get(stream.id) is stream:
             del self._live[stream.id]
+            note(stream, "is closed")
             stream.model.batcher.retire(stream.slot)
             left = self._evictions.get(id(stream.model)) if self._evictions else None
             if left is not None and not self._of(stream.model):

@@ -64,6 +64,8 @@ def test_what_the_environment_leaves_out_keeps_its_default():
         ("STATEWISE_INSECURE_ANY_HOST", "maybe", "ANY_HOST is 'maybe'; set it to true or false"),
         ("STATEWISE_MAX_STREAMS", "0", "max_streams is 0; take a value from 1"),
         ("STATEWISE_PROVIDER", "tpu", "provider is 'tpu'; take one of cpu, cuda, auto"),
+        ("STATEWISE_LOG_FORMAT", "xml", "log_format is 'xml'; take one of console, json"),
+        ("STATEWISE_LOG_LEVEL", "all", "log_level is 'all'; take one of debug, info, warning"),
     ],
 )
 def test_a_bad_value_is_named_with_the_remedy(variable, text, message):
