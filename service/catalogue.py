@@ -2,7 +2,8 @@
 
 Owns loading and unloading while others are served. A version is proven before it takes a stream; a
 broken one is written down with its reason and disturbs nobody. Streams stay with the version that
-they were opened with until they close, or the time of an unloaded version is over.
+they were opened with until they close, or the time of an unloaded version is over. Which versions
+of a model are wanted is `versions` to say.
 """
 
 import asyncio
@@ -11,9 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from service import repository
+from service import repository, versions
 from service.config import CONFIG_FILE
-from service.errors import InvalidArgument, NotFound, ServiceError, shorten
+from service.errors import ArtifactError, InvalidArgument, NotFound, ServiceError, shorten
 from service.models import Models, ServedModel
 from service.repository import Entry
 from service.settings import Settings
@@ -35,6 +36,13 @@ class _Seen(NamedTuple):
     """What a version's files looked like when they were read."""
 
     changed: tuple[tuple[int, int], ...]
+
+
+class _Refusal(NamedTuple):
+    """Why nothing of a model is loaded, and the versions that it has on disk."""
+
+    reason: str
+    versions: list[int]
 
 
 class Catalogue:
@@ -61,6 +69,8 @@ class Catalogue:
         self._load = load
         self._seen = {(model.name, model.version): _look(model.artifact.path) for model in models}
         self._broken: dict[tuple[str, int], str] = {}
+        # Models whose config does not say which versions are wanted; what they serve goes on.
+        self._refused: dict[str, _Refusal] = {}
         self._leaving: set[asyncio.Task[None]] = set()
         self._unloading: dict[int, ServedModel] = {}
         self._unwanted: set[str] = set()
@@ -75,9 +85,14 @@ class Catalogue:
         """Every version that was found, by name and version."""
         listed = [Listed(one.name, str(one.version), "READY", "") for one in self._models]
         served = {(one.name, one.version) for one in listed}
+        refused = {
+            (name, version): refusal.reason
+            for name, refusal in self._refused.items()
+            for version in refusal.versions
+        }
         listed += [
             Listed(name, str(version), "UNAVAILABLE", reason)
-            for (name, version), reason in self._broken.items()
+            for (name, version), reason in (refused | self._broken).items()
             if (name, str(version)) not in served
         ]
         listed += [
@@ -87,23 +102,27 @@ class Catalogue:
         return sorted(listed)
 
     async def load(self, name: str) -> None:
-        """Loads every version of a model that is new or changed on disk.
+        """Loads what is wanted of a model and new or changed on disk, and unloads the rest.
 
         Raises:
             NotFound: the repository has no such model.
-            InvalidArgument: none of its versions can be served; the message is the newest's.
+            InvalidArgument: none of its versions can be served, and the message is the newest's; or
+                its config does not say which.
         """
-        found = [entry for entry in self._scan() if entry.name == name]
-        if not found:
-            raise NotFound(
-                f"model is {shorten(name)!r}; the repository has no such folder with a version",
-                reason="MODEL_NOT_FOUND",
-                model=shorten(name),
-            )
-        self._unwanted.discard(name)
-        faults = await self._refresh(found)
-        if not self._models.versions(name):
-            raise InvalidArgument(faults[-1], reason="MODEL_BROKEN", model=name)
+        async with self._lock:
+            found = [entry for entry in self._scan() if entry.name == name]
+            if not found:
+                raise NotFound(
+                    f"model is {shorten(name)!r}; the repository has no such folder with a version",
+                    reason="MODEL_NOT_FOUND",
+                    model=shorten(name),
+                )
+            self._unwanted.discard(name)
+            faults = await self._follow(found)
+            refusal = self._refused.get(name)
+        if refusal is not None or not self._models.versions(name):
+            message = refusal.reason if refusal is not None else faults[-1]
+            raise InvalidArgument(message, reason="MODEL_BROKEN", model=name)
 
     def unload(self, name: str) -> None:
         """Opens no stream with a model any more.
@@ -121,40 +140,75 @@ class Catalogue:
         while True:
             await asyncio.sleep(self._settings.watch_seconds)
             try:
-                found = [entry for entry in self._scan() if entry.name not in self._unwanted]
-                await self._refresh(found)
-                there = {(entry.name, entry.version) for entry in found}
-                for model in self._models:
-                    if (model.name, model.version) not in there:
-                        self._retire(model)
+                async with self._lock:
+                    await self._look_around()
             except ServiceError as error:
                 _log.warning("the model repository can't be watched: %s", error.message)
+
+    async def _look_around(self) -> None:
+        """Serves the folder as it is now; the lock is held."""
+        found = [entry for entry in self._scan() if entry.name not in self._unwanted]
+        models = versions.by_model(found)
+        for one in models:
+            await self._follow(one)
+        there = {(entry.name, entry.version) for entry in found}
+        for model in self._models:
+            if (model.name, model.version) not in there:
+                self._retire(model)
+        names = {one[0].name for one in models}
+        self._refused = {name: one for name, one in self._refused.items() if name in names}
+
+    async def _follow(self, found: list[Entry]) -> list[str]:
+        """Serves what is wanted of a model's versions; returns the faults. The lock is held."""
+        name = found[0].name
+        try:
+            chosen = versions.choose(found)
+        except ArtifactError as error:
+            before = self._refused.get(name)
+            self._refused[name] = _Refusal(error.message, [entry.version for entry in found])
+            if before is None or before.reason != error.message:
+                _log.warning("not served: %s", error.message)
+            return []
+        self._refused.pop(name, None)
+        faults = await self._refresh(chosen)
+        self._leave_out(name, {entry.version for entry in chosen})
+        return faults
+
+    def _leave_out(self, name: str, chosen: set[int]) -> None:
+        """Unloads what is not wanted; the newest of it stay where wanted ones are broken."""
+        served = self._models.versions(name)
+        others = [model for model in served if model.version not in chosen]
+        broken = len(chosen) - (len(served) - len(others))
+        for model in others[: max(0, len(others) - broken)]:
+            self._retire(model)
+        for key in [key for key in self._broken if key[0] == name and key[1] not in chosen]:
+            del self._broken[key]
+            self._seen.pop(key, None)
 
     def _scan(self) -> list[Entry]:
         return repository.scan(self._settings.model_repository)
 
     async def _refresh(self, entries: list[Entry]) -> list[str]:
-        """Loads what has changed; returns the faults."""
+        """Loads what has changed; returns the faults. The lock is held."""
         faults = []
-        async with self._lock:
-            for entry in entries:
-                key, look = (entry.name, entry.version), _look(entry.path)
-                if self._seen.get(key) == look:
-                    if key in self._broken:
-                        faults.append(self._broken[key])
-                    continue
-                self._seen[key] = look
-                try:
-                    model = await asyncio.to_thread(self._load, entry)
-                except ServiceError as error:
-                    _log.warning("not served: %s", error.message)
-                    self._broken[key] = error.message
-                    faults.append(error.message)
-                    continue
-                self._broken.pop(key, None)
-                before = self._models.add(model)
-                if before is not None:
-                    self._drain(before)
+        for entry in entries:
+            key, look = (entry.name, entry.version), _look(entry.path)
+            if self._seen.get(key) == look:
+                if key in self._broken:
+                    faults.append(self._broken[key])
+                continue
+            self._seen[key] = look
+            try:
+                model = await asyncio.to_thread(self._load, entry)
+            except ServiceError as error:
+                _log.warning("not served: %s", error.message)
+                self._broken[key] = error.message
+                faults.append(error.message)
+                continue
+            self._broken.pop(key, None)
+            before = self._models.add(model)
+            if before is not None:
+                self._drain(before)
         return faults
 
     def _retire(self, model: ServedModel) -> None:

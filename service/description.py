@@ -21,6 +21,8 @@ def describe(model: ServedModel) -> ModelConfig:
     if model.artifact.config is not None:
         config.CopyFrom(model.artifact.config)
     config.name = model.name
+    if config.version_policy.WhichOneof("policy_choice") is None:
+        config.version_policy.all.SetInParent()
     config.platform, config.backend = "onnxruntime_onnx", "onnxruntime"
     config.default_model_filename = model.artifact.path.name
     config.max_batch_size = model.batcher.max_batch if signature.batched else 0

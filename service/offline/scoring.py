@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from service import artifact, selftest
+from service import artifact, selftest, versions
 from service.artifact import Artifact
 from service.engine import Engine
 from service.errors import ArtifactError
@@ -119,16 +119,16 @@ def prove(model: Artifact, job: Job) -> tuple[Engine, SelfTest]:
 
 
 def model_file(path: Path) -> Path:
-    """The file itself, or the newest version in a model's folder.
+    """The file itself, or the newest version in a model's folder that its policy wants.
 
     Raises:
-        ArtifactError: the folder has none.
+        ArtifactError: the folder has none, or its policy can't be followed.
     """
     if not path.is_dir():
         return path
-    versions = find_versions(path)
-    if not versions:
+    found = find_versions(path)
+    if not found:
         raise ArtifactError(
             f"{path}: has no <version>/{MODEL_FILE}; give a {MODEL_FILE}, or a model's folder"
         )
-    return versions[-1].path
+    return versions.choose(found)[-1].path

@@ -25,7 +25,7 @@ from protos.inference import service_pb2
 from protos.inference.service_pb2_grpc import add_GRPCInferenceServiceServicer_to_server
 from protos.statewise.v1 import state_pb2, stream_pb2
 from protos.statewise.v1.state_pb2_grpc import add_StateServiceServicer_to_server
-from service import repository
+from service import repository, versions
 from service.access import Access
 from service.catalogue import Catalogue
 from service.errors import SettingsError
@@ -124,7 +124,7 @@ def _assemble(settings: Settings) -> _Parts:
     """Loads the models and puts the services before them."""
     metrics = Metrics()
     load = partial(load_model, settings=settings, metrics=metrics)
-    models = Models(map(load, repository.scan(settings.model_repository)))
+    models = Models(map(load, versions.wanted(repository.scan(settings.model_repository))))
     quotas = Quotas(Limits(settings.max_caller_streams))
     streams = Streams(models, settings, metrics)
     store = open_store(settings.state_store, settings.state_bytes)

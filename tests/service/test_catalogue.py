@@ -9,7 +9,7 @@ import pytest
 from calling import Calls, arrays, row
 from foreign import accumulator, doubling
 
-from service import repository
+from service import repository, versions
 from service.catalogue import Catalogue
 from service.errors import InvalidArgument, NotFound
 from service.loader import load_model
@@ -24,7 +24,7 @@ class Repository:
         self.folder = folder
         self.settings = Settings(folder, max_streams=8, **options)
         load = partial(load_model, settings=self.settings, metrics=Metrics())
-        self.calls = Calls(*map(load, repository.scan(folder)))
+        self.calls = Calls(*map(load, versions.wanted(repository.scan(folder))))
         self.catalogue = Catalogue(self.calls.models, self.calls.streams, self.settings, load)
 
     def states(self, name):

@@ -234,5 +234,11 @@ def test_a_models_folder_means_its_newest_version(classifier, regressor, steps, 
     score(job)
     assert parquet.read_schema(output).metadata[b"statewise.model"] == b"regressor"
 
+    policy = models / "activity" / "config.pbtxt"
+    policy.write_text("version_policy { specific { versions: [ 9 ] } }")
+    score(job)
+    assert parquet.read_schema(output).metadata[b"statewise.model"] == b"classifier"
+
+    policy.unlink()
     score(replace(job, model=models / "activity" / "9" / "model.onnx"))
     assert parquet.read_schema(output).metadata[b"statewise.model"] == b"classifier"
