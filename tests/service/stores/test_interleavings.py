@@ -30,7 +30,8 @@ calls = st.one_of(
     st.tuples(st.just("read"), ids),
     st.tuples(st.just("remove"), ids, grants),
     st.tuples(st.just("page"), ids, st.integers(1, 4), st.sampled_from([None, "ada", "eve"])),
-    st.tuples(st.just("expire"), st.floats(0, 3 * LIVE_SECONDS)),
+    # Hypothesis offers no subnormal numbers where a session of ONNX Runtime has set flush-to-zero.
+    st.tuples(st.just("expire"), st.floats(0, 3 * LIVE_SECONDS, allow_subnormal=False)),
 )
 steps = st.lists(
     st.tuples(st.integers(0, SERVERS - 1), st.floats(0.001, LIVE_SECONDS), calls), max_size=40
