@@ -113,9 +113,30 @@ def test_states_in_redis_are_kept_on_a_volume_and_reached_by_the_server_alone() 
 
 
 def test_prometheus_reads_the_servers_metrics() -> None:
-    (job,) = load("deploy/prometheus.yml")["scrape_configs"]
-    mounted = SERVICES["prometheus"]["volumes"][0].split(":")[0]
+    settings = load("deploy/prometheus/prometheus.yml")
+    (job,) = settings["scrape_configs"]
+    mounted = dict(volume.split(":")[:2] for volume in SERVICES["prometheus"]["volumes"])
 
-    assert (ROOT / mounted).samefile(ROOT / "deploy/prometheus.yml")
+    assert mounted["./deploy/prometheus/prometheus.yml"] == "/etc/prometheus/prometheus.yml"
+    for name in settings["rule_files"]:
+        assert mounted[f"./deploy/prometheus/{name}"] == f"/etc/prometheus/{name}"
     assert job["static_configs"] == [{"targets": [f"statewise:{SETTINGS.metrics_port}"]}]
     assert "statewise" in SERVICES["statewise-cuda"]["networks"]["default"]["aliases"]
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_files_that_are_mounted_are_here(name: str) -> None:
+    mounted = [volume for volume in SERVICES[name].get("volumes", []) if isinstance(volume, str)]
+
+    assert [
+        one for one in mounted if one[0] == "." and not (ROOT / one.split(":")[0]).exists()
+    ] == []
+
+
+def test_grafana_finds_prometheus_and_the_dashboard() -> None:
+    (source,) = load("deploy/grafana/provisioning/datasources/prometheus.yml")["datasources"]
+    (provider,) = load("deploy/grafana/provisioning/dashboards/statewise.yml")["providers"]
+    targets = [volume.split(":")[1] for volume in SERVICES["grafana"]["volumes"]]
+
+    assert source["url"] == "http://prometheus:9090"
+    assert f"{provider['options']['path']}/statewise.json" in targets
