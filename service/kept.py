@@ -115,7 +115,24 @@ class KeptStreams:
             return
         for stream in self._streams:
             if stream.keeping is not None:
-                self._send_away(stream)
+                self.send_away(stream, stopping(), "drained")
+
+    def send_away(self, stream: Stream, reason: ServiceError, counted: str) -> None:
+        """Keeps a stream as soon as it is idle, and tells its call why; it is `counted` as that.
+
+        One that has taken no chunk is kept too: its caller was told that it is open. One that is
+        ephemeral ends.
+        """
+        if self._streams.get(stream.id) is not stream or stream.ended is not None:
+            return
+        if stream.busy:
+            stream.on_idle.append(lambda: self.send_away(stream, reason, counted))
+            return
+        if stream.keeping is not None:
+            self.keeper.leave(stream)
+        self._streams.close(stream)
+        self._metrics.ended(counted)
+        stream.end(reason)
 
     async def snapshot(self, stream: Stream) -> bytes:
         """The blob of an open stream, as it is when the chunk under way is done."""
@@ -160,14 +177,6 @@ class KeptStreams:
     def _fenced(self, stream: Stream) -> None:
         note(stream, "goes on at another server, which has claimed it", logging.INFO)
         self._streams.close(stream)
-
-    def _send_away(self, stream: Stream) -> None:
-        if stream.busy:
-            stream.on_idle.append(lambda: self._send_away(stream))
-            return
-        self.leave(stream)
-        self._metrics.ended("drained")
-        stream.end(stopping())
 
     def _ephemeral(self, opening: Opening) -> Opened:
         if opening.resume is not None:

@@ -78,6 +78,7 @@ class Stream:
         model: computes its steps.
         slot: holds its state.
         expected: number of the chunk that comes next.
+        heard: chunks that its native call has brought, those that were refused among them.
         number: its number among the streams of this server, from 1.
         steps: steps taken so far.
         busy: whether a chunk is under way.
@@ -88,8 +89,8 @@ class Stream:
     """
 
     __slots__ = (
-        "busy", "ended", "expected", "id", "keeping", "model", "number", "on_end", "on_idle",
-        "slot", "steps",
+        "busy", "ended", "expected", "heard", "id", "keeping", "model", "number", "on_end",
+        "on_idle", "slot", "steps",
     )  # fmt: skip
 
     def __init__(self, stream_id: str, number: int, model: ServedModel, slot: Slot) -> None:
@@ -100,6 +101,7 @@ class Stream:
         self.model = model
         self.slot = slot
         self.expected = 1
+        self.heard = 0
         self.steps = 0
         self.busy = False
         self.keeping: Keeping | None = None

@@ -77,6 +77,12 @@ def _add_serve_times(serve: argparse.ArgumentParser) -> None:
         help="silence that ends a sequence, where its config.pbtxt says nothing (60)",
     )
     serve.add_argument(
+        "--stream-idle-seconds",
+        type=float,
+        metavar="S",
+        help="silence after which a native stream is kept and its call ended; 0 for none (0)",
+    )
+    serve.add_argument(
         "--drain-seconds", type=float, metavar="S", help="time to close after SIGTERM (25)"
     )
 

@@ -31,6 +31,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "max_chunk_steps": (1, 1_000_000),
     "max_id_length": (1, 65_536),
     "sequence_idle_seconds": (0.001, 1e9),
+    "stream_idle_seconds": (0, 1e9),
     "unload_seconds": (0, 86_400),
     "watch_seconds": (0, 86_400),
     "max_message_bytes": (1_024, 2**31 - 1),
@@ -67,6 +68,10 @@ class Settings:
         max_id_length: characters of a stream id. Room for two UUIDs and a name.
         sequence_idle_seconds: how long a sequence of the Open Inference Protocol may be silent
             before it ends, where its config.pbtxt says nothing. A minute outlasts a reconnect.
+        stream_idle_seconds: how long a native stream may be silent in an open call before it is
+            kept and the call ended; 0 sets no limit. None, since a silent call costs one stream of
+            its caller's, while a kept one is forgotten after state_seconds: a sensor may report
+            once a day.
         unload_seconds: how long open streams may go on with a version that was unloaded.
         watch_seconds: between two looks at the model repository for changes; 0 never looks.
         max_message_bytes: largest request. gRPC's own default, far above a sensor's chunk.
@@ -118,6 +123,7 @@ class Settings:
     max_chunk_steps: int = 8_192
     max_id_length: int = 128
     sequence_idle_seconds: float = 60.0
+    stream_idle_seconds: float = 0.0
     unload_seconds: float = 60.0
     watch_seconds: float = 0.0
     max_message_bytes: int = 4 * 1024 * 1024

@@ -47,6 +47,7 @@ from service.rpc.tls import server_credentials
 from service.rpc.wakeups import wake_in_batches
 from service.sequences import Sequences
 from service.settings import Settings, address
+from service.silence import Silence
 from service.stores.opening import open_store
 from service.streams import Streams
 
@@ -86,6 +87,9 @@ async def serve(settings: Settings) -> None:
             asyncio.create_task(parts.sequences.sweep()),
             asyncio.create_task(parts.kept.keeper.run()),
         ]
+        if settings.stream_idle_seconds:
+            silence = Silence(parts.streams, parts.kept, settings.stream_idle_seconds)
+            background.append(asyncio.create_task(silence.watch()))
         if settings.watch_seconds:
             background.append(asyncio.create_task(parts.catalogue.watch()))
         # For people, and for programs that asked for a free port.

@@ -204,6 +204,7 @@ class StreamServicer(StreamServiceServicer):
         return request
 
     async def _answer(self, stream: LiveStream, chunk: wire.Chunk) -> wire.ServerMessage:
+        stream.heard += 1
         dtype = _DTYPES.get(chunk.dtype, str(chunk.dtype))
         has = chunk.acknowledged if chunk.HasField("acknowledged") else None
         received = Chunk(chunk.sequence, dtype, chunk.steps, chunk.features, chunk.data, has)

@@ -122,6 +122,19 @@ async def test_another_server_goes_on_and_the_first_is_fenced():
     assert (await store.read("pump")).sequence == 8
 
 
+async def test_a_stream_that_has_taken_no_chunk_goes_on_elsewhere_as_its_server_stops():
+    store = DurableStore(10**6)
+    _, _, kept_a = server(store)
+    _, streams_b, kept_b = server(store)
+    await kept_a.open(Opening("fake", stream_id="pump"))
+    kept_a.leave_all()
+    await kept_a.keeper.flush()
+    resume = Resume(received=0, replay_from=1)
+    here = await kept_b.open(Opening("fake", stream_id="pump", resume=resume))
+    inputs = distinct(4, 7)
+    assert (await push(streams_b, here.stream, inputs)).tobytes() == alone(inputs).tobytes()
+
+
 @pytest.mark.parametrize(
     ("resume", "reason"),
     [(Resume(replay_from=7), "STATE_LOST"), (Resume(received=3, replay_from=7), "STATE_LOST")],
