@@ -23,6 +23,7 @@ from service.engine import Engine
 from service.offline.columns import Columns
 from service.offline.job import Job
 from service.offline.plan import Task
+from service.offline.preparation import window_rows
 from service.offline.results import read_part
 from service.offline.scoring import Setting, make_scorer, prove
 from service.offline.steps import Block
@@ -62,9 +63,9 @@ class Lanes:
         shape = Shape(columns, pa.int64(), pa.int64(), (0, len(work.features)))
         job = Job(work.step_model, work.table, work.folder / "unused.parquet", ENTITY, ORDER)
         self._rows = len(work.features)
-        # As many rows at once as `--memory 400` allows.
-        setting = Setting(job, shape, (), 400_000, work.folder)
         proven = prove(artifact.load(work.step_model), job)
+        window = window_rows(job, proven[0].artifact)
+        setting = Setting(job, shape, (), window, work.folder)
         self._scorer = make_scorer(setting, Stream(HeldReader(_block(work))), proven)
         self._bounds = _bounds(work, setting.window)
 

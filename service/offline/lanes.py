@@ -59,7 +59,8 @@ def run(
     answers = np.empty((len(features), engine.outputs.shape[1]), np.float32)
     answer_items, output_items = _items(answers), _items(engine.outputs)
     rows = np.zeros(engine.max_batch, np.intp)
-    for part in schedule.deal(sequences.lengths, engine.max_batch).runs():
+    lanes_wanted = schedule.width(sequences.lengths, engine.max_batch)
+    for part in schedule.deal(sequences.lengths, lanes_wanted).runs():
         rows[part.entered] = sequences.starts[part.entering]
         _enter(engine.states, sequences, part)
         lanes = slice(part.lanes)

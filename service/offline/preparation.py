@@ -25,9 +25,11 @@ from service.offline.work import Plan, Work
 
 _BYTES_OF_A_MEGABYTE = 1_000_000
 # Of the memory: rows of a window, once as they come and once as they go; and what sorts.
-_WINDOW_SHARE, _SORT_SHARE = 0.3, 0.5
+_WINDOW_SHARE, _SORT_SHARE = 0.25, 0.4
+# What sorts keeps a part of its memory for the rest of the process.
+_WINDOW_AFTER_SORT = 0.5
 # Of a row beside its numbers: keys, place, and what Arrow keeps of them.
-_ROW_BYTES, _BLOB_BYTES = 120, 400
+_ROW_BYTES, _BLOB_BYTES = 80, 400
 _FLOAT_BYTES = 4
 # Enough for full lanes; fewer rows than workers need to have tasks alike.
 _LEAST_ROWS = 16_384
@@ -83,7 +85,8 @@ def prepare(
     if job.engine == "ray":
         planner.tasks, mixed = list(cluster().buckets(found.rows, window, job.workers)), False
     elif mixed:
-        planner = _sorted(folder, job, inputs, columns, found)
+        window = max(1, int(_WINDOW_AFTER_SORT * window))
+        planner = _sorted(folder, job, inputs, columns, found, window)
     return Plan(
         identity=identity,
         entity_type=found.entity_type,
@@ -98,10 +101,12 @@ def prepare(
     )
 
 
-def _sorted(folder: Work, job: Job, inputs: Inputs, columns: Columns, found: Survey) -> Planner:
+def _sorted(
+    folder: Work, job: Job, inputs: Inputs, columns: Columns, found: Survey, window: int
+) -> Planner:
     """Sorts the steps into the folder, and plans on what is there then."""
     shape = Shape(columns, found.entity_type, found.order_type, found.offsets)
-    planner, position = Planner(found.plan.window), 0
+    planner, position = Planner(window), 0
     megabytes = int(_SORT_SHARE * job.memory)
     # Each row comes by twice.
     with progress("sort", 2 * found.rows, sys.stderr) as report:

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 Indices = NDArray[np.intp]
 # Ticks of the longest run, so that whoever counts runs sees progress.
 _LONGEST_RUN = 64
+# Rows of a call beyond which a row gets hardly cheaper.
+_FULL = 64
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,15 @@ class Schedule:
         ):
             new, over = entering[slice(*entries)], leaving[slice(*exits)]
             yield Run(until - tick, lanes, new, self.lane[new], over, self.lane[over])
+
+
+def width(lengths: Indices, most: int) -> int:
+    """How many lanes to deal to.
+
+    No more than are full for as long as the longest sequence takes: a call of 64 rows costs hardly
+    more a row than one of 256, but wide steps at first leave narrow ones for the end.
+    """
+    return min(most, max(_FULL, int(lengths.sum() // lengths.max())))
 
 
 def deal(lengths: Indices, lanes: int) -> Schedule:

@@ -108,6 +108,7 @@ def sort(blocks: Iterator[Block], form: Form, path: Path, megabytes: int) -> Ite
     }
     try:
         with duckdb.connect(config=settings) as connection:
+            connection.execute("SET enable_progress_bar = false")
             connection.register(
                 "steps", pa.RecordBatchReader.from_batches(form.schema, source.batches())
             )

@@ -99,7 +99,7 @@ def test_a_run_that_is_killed_again_and_again(job, table, save, mixed, workers):
         assert job.output.read_bytes() == b"before"
         done = whole(folder)
         killed_between += done > 0
-        made = done + int(random.integers(0, 5))
+        made = done + int(random.integers(1, 5 * workers + 1))
     process = start(job, "--resume", "--workers", workers)
     _, errors = process.communicate(timeout=60)
 

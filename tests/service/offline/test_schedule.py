@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.offline.schedule import deal
+from service.offline.schedule import deal, width
 
 lengths_of_sequences = st.lists(st.integers(1, 200), min_size=1, max_size=40)
 
@@ -60,3 +60,10 @@ def test_every_sequence_leaves_its_lane_behind_its_last_step(lengths, lanes):
             took[sequence] = tick - begun
 
     assert [took[sequence] for sequence in range(len(lengths))] == lengths
+
+
+def test_lanes_are_full_as_long_as_the_longest_sequence_takes():
+    assert width(np.array([100] * 1000), 256) == 256
+    assert width(np.array([1000] + [100] * 1000), 256) == 101
+    assert width(np.array([10_000] + [100] * 1000), 256) == 64
+    assert width(np.array([10_000] + [100] * 1000), 8) == 8
