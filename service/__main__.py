@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from service import logs
+from service import logs, tracing
 from service.console import with_output
 from service.errors import ServiceError, UserError
 from service.health import add_health
@@ -97,7 +97,11 @@ def _serve(options: argparse.Namespace) -> int:
     else:
         from service.rpc.server import serve
 
-        uvloop.run(serve(settings))
+        tracing.start()
+        try:
+            uvloop.run(serve(settings))
+        finally:
+            tracing.stop()
     return 0
 
 

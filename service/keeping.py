@@ -187,7 +187,7 @@ class Keeper:
 
     async def flush(self) -> None:
         """Writes all that waits; what the store does not take now stays."""
-        with self._rounds.one(idle=not self._copies and not self._removals):
+        with self._rounds.one(len(self._copies) + len(self._removals)):
             while self._copies or self._removals:
                 async with self._writing:
                     await self._remove()

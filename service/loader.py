@@ -9,7 +9,7 @@ import time
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import cast
 
-from service import artifact, selftest
+from service import artifact, selftest, tracing
 from service.advance import ByLength, HostAdvance
 from service.arena import Arena
 from service.batcher import Batcher
@@ -41,6 +41,11 @@ def load_model(entry: Entry, settings: Settings, metrics: Metrics) -> ServedMode
         ProviderError: the provider that was asked for isn't there.
         SettingsError: there is no memory for so many streams.
     """
+    with tracing.span("load model", model=entry.name, version=str(entry.version)):
+        return _load(entry, settings, metrics)
+
+
+def _load(entry: Entry, settings: Settings, metrics: Metrics) -> ServedModel:
     loaded = artifact.load(entry.path)
     engine = Engine(loaded, provider=settings.provider, max_batch=settings.max_batch)
     signature = engine.signature

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from service import tracing
 from service.errors import ServiceError
 from service.metrics import Metrics
 from service.stores.store import Store
@@ -26,13 +27,16 @@ class Rounds:
         self._evicted = 0
 
     @contextmanager
-    def one(self, *, idle: bool) -> Iterator[None]:
-        """A round, of which an idle one has nothing to write; no failure leaves it."""
+    def one(self, waiting: int) -> Iterator[None]:
+        """A round, in which so many are to be written or removed; no failure leaves it."""
         started = time.monotonic()
         try:
-            yield
-            if not idle:
+            if waiting:
+                with tracing.span("checkpoint round", waiting=waiting):
+                    yield
                 self._metrics.states.round_took(time.monotonic() - started)
+            else:
+                yield
             if self._failing:
                 _log.info("the state store takes checkpoints again")
             self._failing = False

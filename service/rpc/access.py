@@ -7,23 +7,20 @@ takes an identity.
 """
 
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextvars import ContextVar
-from typing import Any, TypeAlias
+from typing import Any
 
 import grpc
-from grpc_health.v1 import health
 
 from service.access import EVERYBODY, Access, Identity
 from service.errors import ServiceError
 from service.metrics import Metrics
+from service.rpc.handlers import Continuation, Handler, Wrapped, behaving, behaviour
 from service.rpc.status import errors_as_status
 
-# As a text: the class of the running package takes no types.
-_Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 _Context = grpc.aio.ServicerContext[Any, Any]
 _caller: ContextVar[Identity] = ContextVar("caller", default=EVERYBODY)
-_OPEN = f"/{health.SERVICE_NAME}/"
 _STREAM = "/statewise.v1.StreamService/Stream"
 _INFERENCE = "/inference.GRPCInferenceService/"
 _ADMIN = ("admin",)
@@ -57,29 +54,18 @@ class Guard(grpc.aio.ServerInterceptor):
         """Asks `access`; counts whom it refuses."""
         self._access = access
         self._metrics = metrics
-        self._guarded: dict[str, _Handler] = {}
+        self._guarded = Wrapped(self._guard)
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable["_Handler | None"]],
+        continuation: Continuation,
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> "_Handler | None":
+    ) -> "Handler | None":
         """The method's handler, guarded; None for a method that isn't there."""
-        method = str(handler_call_details.method)
-        guarded = self._guarded.get(method)
-        if guarded is not None:
-            return guarded
-        handler = await continuation(handler_call_details)
-        if handler is None or method.startswith(_OPEN):
-            return handler
-        guarded = self._guarded[method] = self._guard(method, handler)
-        return guarded
+        return await self._guarded.of(continuation, handler_call_details)
 
-    def _guard(self, method: str, handler: Any) -> _Handler:
-        streams = ("unary", "stream")
-        kind = f"{streams[handler.request_streaming]}_{streams[handler.response_streaming]}"
-        make = getattr(grpc, f"{kind}_rpc_method_handler")
-        behave, needed = getattr(handler, kind), _NEEDED.get(method, ("stream",))
+    def _guard(self, method: str, handler: Any) -> Handler:
+        behave, needed = behaviour(handler), _NEEDED.get(method, ("stream",))
 
         async def call(request: Any, context: _Context) -> Any:
             await self._admit(context, needed)
@@ -97,16 +83,9 @@ class Guard(grpc.aio.ServerInterceptor):
             async for answer in behave(request, context):
                 yield answer
 
-        made: _Handler = make(
-            generate
-            if inspect.isasyncgenfunction(behave)
-            else call
-            if method != _STREAM
-            else stream,
-            handler.request_deserializer,
-            handler.response_serializer,
-        )
-        return made
+        if inspect.isasyncgenfunction(behave):
+            return behaving(handler, generate)
+        return behaving(handler, stream if method == _STREAM else call)
 
     async def _admit(
         self, context: _Context, needed: tuple[str, ...], *, streams: bool = False

@@ -15,6 +15,7 @@ import grpc
 
 from protos.inference import service_pb2 as wire
 from protos.inference.service_pb2_grpc import GRPCInferenceServiceServicer
+from service import tracing
 from service.catalogue import Catalogue
 from service.description import describe, metadata_shape
 from service.errors import NotFound, ServiceError
@@ -135,6 +136,7 @@ class InferenceServicer(GRPCInferenceServiceServicer):
     @answered
     async def ModelInfer(self, request: wire.ModelInferRequest) -> wire.ModelInferResponse:
         """One request, one answer."""
+        tracing.annotate(model=request.model_name)
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
 
         def done(outcome: Answer | ServiceError) -> None:

@@ -25,7 +25,7 @@ from protos.inference import service_pb2
 from protos.inference.service_pb2_grpc import add_GRPCInferenceServiceServicer_to_server
 from protos.statewise.v1 import state_pb2, stream_pb2
 from protos.statewise.v1.state_pb2_grpc import add_StateServiceServicer_to_server
-from service import repository, versions
+from service import repository, tracing, versions
 from service.access import Access
 from service.catalogue import Catalogue
 from service.errors import SettingsError
@@ -44,6 +44,7 @@ from service.rpc.inference import InferenceServicer
 from service.rpc.state import StateServicer
 from service.rpc.stream import StreamServicer, add_stream_service
 from service.rpc.tls import server_credentials
+from service.rpc.tracing import Tracer
 from service.rpc.wakeups import wake_in_batches
 from service.sequences import Sequences
 from service.settings import Settings, address
@@ -139,7 +140,7 @@ def _assemble(settings: Settings) -> _Parts:
     doorway = Doorway(asyncio.get_running_loop())
     stream_servicer = StreamServicer(streams, kept, doorway)
     server = grpc.aio.server(
-        interceptors=_guards(settings, quotas, metrics), options=_options(settings)
+        interceptors=[*_tracers(), *_guards(settings, quotas, metrics)], options=_options(settings)
     )
     add_stream_service(stream_servicer, server)
     add_GRPCInferenceServiceServicer_to_server(
@@ -152,6 +153,10 @@ def _assemble(settings: Settings) -> _Parts:
         (*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server
     )
     return _Parts(server, status, stream_servicer, streams, kept, sequences, catalogue, metrics)
+
+
+def _tracers() -> list[Tracer]:
+    return [Tracer()] if tracing.on() else []
 
 
 def _guards(settings: Settings, quotas: Quotas, metrics: Metrics) -> list[Guard]:

@@ -16,6 +16,7 @@ from google.protobuf.message import DecodeError
 
 from protos.statewise.v1 import stream_pb2 as wire
 from protos.statewise.v1.stream_pb2_grpc import StreamServiceServicer
+from service import tracing
 from service.chunks import Chunk
 from service.errors import InvalidArgument, ProtocolViolation, RateExceeded, ServiceError, stopping
 from service.kept import KeptStreams
@@ -129,6 +130,12 @@ class StreamServicer(StreamServiceServicer):
         if opened is None:
             return
         stream = opened.stream
+        tracing.annotate(
+            stream_id=stream.id,
+            model=stream.model.name,
+            version=str(stream.model.version),
+            resumed=opened.resumed,
+        )
         closing: wire.Close | None = None
         try:
             stream.on_end = call.end
@@ -140,6 +147,7 @@ class StreamServicer(StreamServiceServicer):
             closing = await self._converse(stream, context, call)
         finally:
             stream.on_end = None
+            tracing.annotate(steps=stream.steps)
             if closing is None:
                 self._kept.leave(stream)
         await context.write(await self._closed(stream, closing))

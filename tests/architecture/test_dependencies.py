@@ -16,7 +16,7 @@ STUB_GENERATOR = "protos.generate"
 # What a peer's server runs of ours, in the peer's own environment.
 OF_PEERS = {"benchmarks.peers.seldon_runtime", "benchmarks.peers.triton_model"}
 # Modules that need an extra of their own.
-OPTIONAL = {"service.offline.cluster": "ray"}
+OPTIONAL = {"service.offline.cluster": "ray", "service.tracing": "otel"}
 DISTRIBUTIONS = packages_distributions()
 
 
