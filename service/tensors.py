@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -69,7 +70,7 @@ class Tensor:
     batch_axis: int | None = 0
     timed: bool = False
 
-    @property
+    @cached_property
     def size(self) -> int:
         """Numbers of one stream."""
         return math.prod(self.shape)
@@ -256,7 +257,7 @@ class Signature:
             return layout.rows(1).reshape(-1)
         return layout.pack([state.initial[np.newaxis] for state in self.states]).reshape(-1)
 
-    @property
+    @cached_property
     def native(self) -> bool:
         """Whether the native wire can speak to it: a float32 input and a float32 output."""
         ports = (*self.inputs, *self.outputs)

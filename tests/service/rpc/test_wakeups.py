@@ -1,4 +1,4 @@
-"""In processes of their own, since both settings are the whole process's."""
+"""In processes of their own, since all settings are the whole process's."""
 
 import subprocess
 import sys
@@ -58,3 +58,19 @@ async def main():
 uvloop.run(main())
 """
     assert run(body) == "True"
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux's threads have a niceness")
+def test_the_poller_gives_way_and_the_loop_does_not():
+    body = """
+loop = threading.get_native_id()
+before = set(os.listdir("/proc/self/task"))
+usual = os.getpriority(os.PRIO_PROCESS, 0)
+async def main():
+    wake_in_batches()
+    made = set(os.listdir("/proc/self/task")) - before
+    nice = {os.getpriority(os.PRIO_PROCESS, int(thread)) for thread in made}
+    print(nice == {min(usual + 10, 19)}, os.getpriority(os.PRIO_PROCESS, loop) == usual)
+uvloop.run(main())
+"""
+    assert run(body) == "True True"
