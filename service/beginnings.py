@@ -6,7 +6,8 @@ is then told, is `kept`'s affair.
 
 from protos.statewise.v1.state_pb2 import Kept
 from service import blob, snapshots
-from service.errors import AlreadyExists, Unavailable, shorten, stopping
+from service.copies import Copy
+from service.errors import AlreadyExists, Unavailable, shorten, stopping, unloaded
 from service.keeping import Keeper
 from service.live import Stream
 from service.models import Models, ServedModel
@@ -47,16 +48,18 @@ class Beginnings:
         steps = snapshot.steps if snapshot is not None else 0
         record = Record(stream_id, 0, owner, model.name, str(model.version), 0, steps, payload)
         claim = await self._keeper.begin(record)
-        if not claim.epoch and claim.record is not None:
-            untouched = not claim.record.sequence and not claim.record.payload
-            if claim.record.owner != owner or not (replace or untouched):
-                raise AlreadyExists(
-                    f"stream_id is {shorten(stream_id)!r}, which is kept; resume it, close it "
-                    "first, or take another",
-                    reason="STREAM_KEPT",
-                    stream_id=shorten(stream_id),
-                )
-            claim = await self._keeper.replace(record, claim.record)
+        old = claim.record
+        if not claim.epoch and old is not None and old.owner == owner:
+            untouched = not old.sequence and not old.payload
+            if replace or untouched:
+                claim = await self._keeper.replace(record)
+        if not claim.epoch:
+            raise AlreadyExists(
+                f"stream_id is {shorten(stream_id)!r}, which is kept; resume it, close it "
+                "first, or take another",
+                reason="STREAM_KEPT",
+                stream_id=shorten(stream_id),
+            )
         return claim
 
     def started(self, model: ServedModel, stream_id: str, snapshot: Snapshot | None) -> Stream:
@@ -64,11 +67,14 @@ class Beginnings:
 
         Raises:
             Exhausted: the model has no stream free.
-            Unavailable: the server is stopping.
+            NotFound, Unavailable: the model was unloaded, or the server is stopping.
         """
         row = snapshots.packed_row(snapshot, model) if snapshot is not None else None
         if self._streams.draining:
             raise stopping()
+        if self._models.find(model.name, str(model.version)) is not model:
+            # It was unloaded while the store was asked.
+            raise unloaded(model.name, model.version)
         stream = self._streams.add(model, stream_id)
         if row is not None and snapshot is not None:
             model.arena.write(stream.slot, row)
@@ -82,6 +88,10 @@ class Beginnings:
         snapshot = blob.decode(opening.initial_state, self._keeper.key, self._keeper.previous)
         snapshots.packed_row(snapshot, model)
         return snapshot
+
+    def blob_of(self, copy: Copy) -> bytes:
+        """The state of a stream for its owner, signed where there is a key."""
+        return blob.encode(copy.snapshot, self._keeper.key)
 
     def model_of(self, snapshot: Snapshot) -> ServedModel:
         """The served version whose weights made a state.

@@ -167,6 +167,15 @@ def stopping() -> Unavailable:
     )
 
 
+def unloaded(model: str, version: int) -> Unavailable:
+    """The refusal of a stream whose model has gone from under it."""
+    return Unavailable(
+        f"version {version} of {model} was unloaded; open the stream again",
+        reason="MODEL_UNLOADED",
+        retry_after=1.0,
+    )
+
+
 def shorten(text: str, longest: int = 128) -> str:
     """What a caller sent, fit to be said again: an error is no place for a megabyte of it."""
     return text if len(text) <= longest else f"{text[:longest]}..."

@@ -37,8 +37,7 @@ class Handover:
         Raises:
             Unavailable: the store can't be reached.
         """
-        state = await self._kept.snapshot(stream)
-        snapshot = blob.decode(state, self._kept.keeper.key, self._kept.keeper.previous)
+        snapshot = (await self._kept.copy(stream)).snapshot
         await self._kept.beginnings.keep(stream.model, _name(key), key[2], snapshot, replace=True)
 
     async def take(self, key: Key, idle_seconds: float) -> Stream | None:

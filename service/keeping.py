@@ -10,16 +10,12 @@ since another server has claimed it, is ended here. Knows nothing of transports.
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 from itertools import islice
 
-import numpy as np
-
-from service.copies import Copy, record_of
-from service.errors import Gone
+from service.copies import Copy, copies_of, records_of
 from service.keys import StateKeys
-from service.live import Stream
+from service.live import Stream, taken_over
 from service.metrics import Metrics
 from service.models import ServedModel
 from service.rounds import Rounds
@@ -28,8 +24,6 @@ from service.stores.store import Claim, Record, Store
 from service.sweeping import Sweeper
 from service.tensors import Array
 
-# States turned into bytes between two looks at the event loop.
-_SLICE = 16
 # The share of time that rounds may take at most is one of so many.
 _SHARE = 20
 # Within which chunks that are under way land, most of them, and are written in the same round.
@@ -93,20 +87,26 @@ class Keeper:
         self._dirty[stream.id] = stream
         keeping.since = keeping.since or time.monotonic()
         limit = self._settings.checkpoint_steps
-        if keeping.due or (limit and stream.steps - keeping.stored_steps >= limit):
+        if limit and stream.steps - keeping.stored_steps >= limit:
+            keeping.due = True
+            self._wake.set()
+        if keeping.due:
             keeping.due = False
             self._copy_at_rest(stream.model, (stream,))
 
     def leave(self, stream: Stream) -> None:
         """Stores a stream whose call is over; it has to be idle, and its slot stays until then."""
-        self._held.pop(stream.id, None)
+        self.let_go(stream)
         copied = self._leaving[stream.id] = asyncio.Event()
-        self._copy_at_rest(stream.model, (stream,))
 
         def left() -> None:
-            copied.set()
-            self._leaving.pop(stream.id, None)
-            self._wake.set()
+            try:
+                self._copy(stream.model, (stream,))
+            finally:
+                # Whatever went wrong, nobody waits for ever.
+                copied.set()
+                self._leaving.pop(stream.id, None)
+                self._wake.set()
 
         stream.model.batcher.at_rest(left)
 
@@ -118,11 +118,11 @@ class Keeper:
         self._removals[stream_id] = epoch
         self._wake.set()
 
-    def drop(self, stream: Stream) -> None:
-        """Lets go of a stream that is another server's now."""
-        self._held.pop(stream.id, None)
-        self._dirty.pop(stream.id, None)
-        self._copies.pop(stream.id, None)
+    def let_go(self, stream: Stream) -> None:
+        """Copies no state of a stream any more, since its slot may be another's from now on."""
+        if self._has(stream):
+            del self._held[stream.id]
+            self._dirty.pop(stream.id, None)
 
     async def begin(self, record: Record) -> Claim:
         """Keeps a new stream's first record under a new epoch.
@@ -146,11 +146,13 @@ class Keeper:
             await self._settle(stream_id)
             return await self.store.claim(stream_id, owner)
 
-    async def replace(self, record: Record, old: Record) -> Claim:
-        """Lets a new stream take the place of one that is kept."""
+    async def replace(self, record: Record) -> Claim:
+        """Lets a new stream take the place of one that is kept, and fences whoever has that."""
         async with self._writing:
-            self._copies.pop(record.stream_id, None)
-            await self.store.remove(record.stream_id, old.epoch)
+            await self._settle(record.stream_id)
+            claim = await self.store.claim(record.stream_id, record.owner)
+            if claim.epoch:
+                await self.store.remove(record.stream_id, claim.epoch)
             return await self.store.begin(record)
 
     async def read(self, stream_id: str) -> Record | None:
@@ -187,8 +189,10 @@ class Keeper:
 
     async def flush(self) -> None:
         """Writes all that waits; what the store does not take now stays."""
+        await asyncio.gather(*(copied.wait() for copied in self._leaving.values()))
         with self._rounds.one(len(self._copies) + len(self._removals)):
-            while self._copies or self._removals:
+            # A bound, since streams that go on bring more while this is written.
+            for _ in range(1 + len(self._copies) // _MOST_RECORDS):
                 async with self._writing:
                     await self._remove()
                     if self._copies:
@@ -211,22 +215,28 @@ class Keeper:
             self._copy_at_rest(streams[0].model, streams)
 
     def _copy_at_rest(self, model: ServedModel, streams: Sequence[Stream]) -> None:
-        """Copies states while no step is under way."""
-        numbers = [(stream, stream.expected - 1, stream.steps) for stream in streams]
-        model.batcher.at_rest(partial(self._copy, model, numbers))
+        """Copies states while no step is under way, of those that are still here by then."""
 
-    def _copy(self, model: ServedModel, numbers: Iterable[tuple[Stream, int, int]]) -> None:
-        current = [one for one in numbers if one[0].expected - 1 == one[1]]
-        rows = model.arena.read(np.array([one[0].slot.row for one in current], np.intp))
-        for row, (stream, sequence, steps) in zip(rows, current, strict=True):
-            assert stream.keeping is not None
-            stream.keeping.stored_steps = steps
-            results = tuple(stream.keeping.results)
-            waiting = self._copies.get(stream.id)
-            since = waiting.since if waiting else stream.keeping.since or time.monotonic()
-            stream.keeping.since = 0.0
-            self._copies[stream.id] = Copy(stream, row, sequence, steps, results, since)
-            self._dirty.pop(stream.id, None)
+        def copy() -> None:
+            self._copy(model, [stream for stream in streams if self._has(stream)])
+
+        model.batcher.at_rest(copy)
+
+    def _copy(self, model: ServedModel, streams: Sequence[Stream]) -> None:
+        """Copies the states of idle streams of one model; no step is under way."""
+        for copy in copies_of(model, streams):
+            keeping = copy.stream.keeping
+            assert keeping is not None
+            waiting = self._copies.get(copy.stream.id)
+            since = waiting.since if waiting else keeping.since or time.monotonic()
+            keeping.stored_steps, keeping.since = copy.steps, 0.0
+            self._copies[copy.stream.id] = copy._replace(since=since)
+            self._dirty.pop(copy.stream.id, None)
+
+    def _has(self, stream: Stream) -> bool:
+        """Whether a stream is live here, in these hands or in those that took it over."""
+        held = self._held.get(stream.id)
+        return held is not None and held.keeping is stream.keeping
 
     async def _settle(self, stream_id: str) -> None:
         """Writes what waits of one stream; the lock is held."""
@@ -247,15 +257,12 @@ class Keeper:
         epoch = self._removals.get(stream_id)
         if epoch is not None:
             await self.store.remove(stream_id, epoch)
-            del self._removals[stream_id]
+            if self._removals[stream_id] == epoch:
+                del self._removals[stream_id]
 
     async def _write(self, copies: Sequence[Copy]) -> None:
         """Writes copies; the lock is held."""
-        records = []
-        for number, copy in enumerate(copies, start=1):
-            records.append(record_of(copy, self.key))
-            if number % _SLICE == 0:
-                await asyncio.sleep(0)
+        records = await records_of(copies, self.key)
         written = await self.store.write(records)
         self._metrics.states.checkpointed(sum(written))
         for copy, record, kept in zip(copies, records, written, strict=True):
@@ -275,10 +282,11 @@ class Keeper:
 
     def _fence(self, copied: Stream) -> None:
         """Ends a stream here that goes on elsewhere."""
-        stream = self._held.get(copied.id, copied)
+        # Perhaps in other hands by now; one of the same id that is none of it stays.
+        stream = self._held[copied.id] if self._has(copied) else copied
         self._metrics.ended("fenced")
-        self.drop(stream)
         self.on_fenced(stream)
+        self.let_go(stream)
         stream.end(taken_over(stream.id))
 
     def _lag(self) -> float:
@@ -288,12 +296,3 @@ class Keeper:
         copied = [one.since for one in list(self._copies.values())[:1]]
         now = time.monotonic()
         return now - min((since for since in dirty + copied if since), default=now)
-
-
-def taken_over(stream_id: str) -> Gone:
-    """The one refusal of a call whose stream goes on elsewhere."""
-    return Gone(
-        f"stream {stream_id!r} goes on in another call, which has taken it over",
-        reason="TAKEN_OVER",
-        stream_id=stream_id,
-    )

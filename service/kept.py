@@ -10,19 +10,12 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import numpy as np
-
-from service import blob, snapshots
+from service import blob
 from service.beginnings import Beginnings
-from service.errors import (
-    InvalidArgument,
-    ServiceError,
-    Unavailable,
-    shorten,
-    stopping,
-)
-from service.keeping import Keeper, taken_over
-from service.live import Keeping, Stream, note
+from service.copies import Copy, copy_at_rest
+from service.errors import InvalidArgument, ServiceError, Unavailable, shorten, stopping
+from service.keeping import Keeper
+from service.live import Keeping, Stream, idle, note, taken_over
 from service.metrics import Metrics
 from service.models import Models, ServedModel
 from service.openings import (
@@ -30,6 +23,7 @@ from service.openings import (
     Opened,
     Opening,
     Resume,
+    check_model,
     check_resume,
     kept_results,
     not_there,
@@ -54,7 +48,8 @@ class KeptStreams:
         self.beginnings = Beginnings(models, streams, keeper)
         self._opening: set[str] = set()
         self._tasks: set[asyncio.Task[Opened]] = set()
-        streams.on_taken = keeper.taken
+        streams.on_taken, streams.on_closed = keeper.taken, keeper.let_go
+        streams.part = self._part
         keeper.on_fenced = self._fenced
 
     @property
@@ -99,7 +94,7 @@ class KeptStreams:
             self._streams.close(stream)
         elif stream.busy:
             stream.on_idle.append(lambda: self.leave(stream))
-        elif self._streams.get(stream.id) is stream:
+        else:
             self._keep(stream)
 
     def close(self, stream: Stream) -> int:
@@ -134,24 +129,21 @@ class KeptStreams:
         self._metrics.ended(counted)
         stream.end(reason)
 
-    async def snapshot(self, stream: Stream) -> bytes:
-        """The blob of an open stream, as it is when the chunk under way is done."""
-        await self.idle(stream)
-        taken: asyncio.Future[Snapshot] = asyncio.get_running_loop().create_future()
+    async def copy(self, stream: Stream) -> Copy:
+        """An open stream, as it is when the chunk under way is done.
 
-        def take() -> None:
-            row = stream.model.arena.read(np.array([stream.slot.row], np.intp))[0]
-            taken.set_result(snapshots.take(stream.model, row, stream.steps))
+        Raises:
+            Gone: it was closed meanwhile, or its chunk failed.
+        """
 
-        stream.model.batcher.at_rest(take)
-        return blob.encode(await taken, self.keeper.key)
+        def is_there() -> bool:
+            found = self._streams.get(stream.id)
+            return found is not None and found.slot == stream.slot
 
-    async def idle(self, stream: Stream) -> None:
-        """Returns once no chunk of the stream is under way."""
-        while stream.busy:
-            idle = asyncio.Event()
-            stream.on_idle.append(idle.set)
-            await idle.wait()
+        copy = await copy_at_rest(stream, is_there)
+        if copy is None:
+            raise stream.ended or not_there(stream.id, Fate.CLOSED)
+        return copy
 
     async def _open(self, opening: Opening) -> Opened:
         with self._alone(opening.stream_id):
@@ -164,15 +156,20 @@ class KeptStreams:
         if not task.cancelled() and task.exception() is None:
             self.leave(task.result().stream)
 
+    async def _part(self, stream: Stream) -> None:
+        """Keeps a stream that has ended here, so that it goes on where its model is served."""
+        if stream.keeping is not None:
+            await idle(stream)
+        self._keep(stream)
+
     def _keep(self, stream: Stream) -> None:
-        """Stores an idle stream and gives its slot back."""
-        assert stream.keeping is not None
-        if stream.expected == 1 and not stream.keeping.stored:
-            # Nothing would be lost; and whoever opens it again finds the id free.
-            self.close(stream)
-        else:
+        """Stores an idle stream, if it is still here, and gives its slot back."""
+        if self._streams.get(stream.id) is not stream:
+            return
+        if stream.keeping is not None and stream.expected > 1:
             self.keeper.leave(stream)
-            self._streams.close(stream)
+        # Otherwise what it began with is what the store has of it.
+        self._streams.close(stream)
 
     def _fenced(self, stream: Stream) -> None:
         note(stream, "goes on at another server, which has claimed it", logging.INFO)
@@ -220,7 +217,7 @@ class KeptStreams:
             if snapshot is None
             else self.beginnings.model_of(snapshot)
         )
-        self._check_model(opening, model)
+        check_model(opening, model)
         check_resume(resume, record.sequence, [one.sequence for one in kept.results])
         stream = self._claimed(model, record.stream_id, record.owner, claim.epoch, snapshot)
         assert stream.keeping is not None
@@ -239,27 +236,42 @@ class KeptStreams:
         keeping = live.keeping
         if keeping is None or keeping.owner != opening.owner:
             raise not_there(opening.stream_id, Fate.UNKNOWN)
-        self._check_model(opening, live.model)
+        if live.ended is not None:
+            raise live.ended
+        check_model(opening, live.model)
         # The call before takes no further chunk; the one under way is taken whole.
         live.end(taken_over(live.id))
-        await self.idle(live)
-        if self._streams.get(live.id) is not live:
-            # That chunk failed, and closed the stream.
-            raise not_there(opening.stream_id, Fate.CLOSED)
-        results = kept_results(keeping.results)
+        await idle(live)
         try:
+            if not await self._reclaimed(live, keeping):
+                return await self._resume(opening, resume)
+            results = kept_results(keeping.results)
             check_resume(resume, live.expected - 1, [one.sequence for one in results])
-            claim = await self.keeper.claim(live.id, opening.owner)
         except ServiceError:
             self._keep(live)
             raise
         heir = self._streams.hand_over(live)
-        if claim.epoch:
-            keeping.epoch = claim.epoch
         self.keeper.hold(heir)
         self._metrics.states.resumed(taken_over=True)
         note(heir, "is taken over by another call", logging.INFO)
         return Opened(heir, True, False, tuple(wanted(results, resume)))
+
+    async def _reclaimed(self, live: Stream, keeping: Keeping) -> bool:
+        """Claims a stream that is live here; False where what is live is not the stream.
+
+        Where another server has taken it further, the store refuses this state.
+        """
+        if self._streams.get(live.id) is live:
+            self.keeper.leave(live)
+        claim = await self.keeper.claim(live.id, keeping.owner)
+        if self._streams.get(live.id) is not live:
+            # Fenced, or closed since its chunk failed.
+            return False
+        if claim.record is not None and claim.record.epoch != keeping.epoch:
+            self._streams.close(live)
+            return False
+        keeping.epoch = claim.epoch or keeping.epoch
+        return True
 
     def _claimed(
         self, model: ServedModel, stream_id: str, owner: str, epoch: int, snapshot: Snapshot | None
@@ -270,14 +282,6 @@ class KeptStreams:
         stream.keeping = Keeping(epoch, owner, steps=steps)
         self.keeper.hold(stream)
         return stream
-
-    def _check_model(self, opening: Opening, model: ServedModel) -> None:
-        if opening.model not in ("", model.name) or opening.version not in ("", str(model.version)):
-            raise InvalidArgument(
-                f"stream {opening.stream_id!r} runs on {model.name}/{model.version}; resume it "
-                "with that, or with model and version left out",
-                reason="STREAM_MODEL",
-            )
 
     @contextmanager
     def _alone(self, stream_id: str) -> Iterator[None]:

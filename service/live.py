@@ -4,12 +4,13 @@ Owns its words, and how whoever holds its call learns that it has ended. Knows n
 insides, stores or transports.
 """
 
+import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
 
 from service.chunks import Chunk
-from service.errors import InvalidArgument, ProtocolViolation, ServiceError
+from service.errors import Gone, InvalidArgument, ProtocolViolation, ServiceError
 from service.models import ServedModel
 from service.slots import Slot
 from service.tensors import Array
@@ -147,4 +148,21 @@ def untimely(stream: Stream, sequence: int) -> ServiceError:
         )
     return ProtocolViolation(
         f"stream {stream.id!r} is closed; open a new one", reason="STREAM_CLOSED"
+    )
+
+
+async def idle(stream: Stream) -> None:
+    """Returns once no chunk of a stream is under way."""
+    while stream.busy:
+        done = asyncio.Event()
+        stream.on_idle.append(done.set)
+        await done.wait()
+
+
+def taken_over(stream_id: str) -> Gone:
+    """The one refusal of a call whose stream goes on elsewhere."""
+    return Gone(
+        f"stream {stream_id!r} goes on in another call, which has taken it over",
+        reason="TAKEN_OVER",
+        stream_id=stream_id,
     )

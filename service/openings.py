@@ -11,8 +11,9 @@ import numpy as np
 from google.protobuf.message import DecodeError
 
 from protos.statewise.v1.state_pb2 import Kept, KeptResult
-from service.errors import Gone, NotFound, ServiceError, Unavailable, shorten
+from service.errors import Gone, InvalidArgument, NotFound, ServiceError, Unavailable, shorten
 from service.live import Stream
+from service.models import ServedModel
 from service.stores.store import Fate, Record
 from service.tensors import Array
 
@@ -73,6 +74,20 @@ class Opened:
     resumed: bool = False
     fingerprint_changed: bool = False
     results: tuple[KeptResult, ...] = ()
+
+
+def check_model(opening: Opening, model: ServedModel) -> None:
+    """Whether a stream of a model is what a resume asks for.
+
+    Raises:
+        InvalidArgument: with reason STREAM_MODEL.
+    """
+    if opening.model not in ("", model.name) or opening.version not in ("", str(model.version)):
+        raise InvalidArgument(
+            f"stream {shorten(opening.stream_id)!r} runs on {model.name}/{model.version}; resume "
+            "it with that, or with model and version left out",
+            reason="STREAM_MODEL",
+        )
 
 
 def check_resume(resume: Resume, sequence: int, results: Sequence[int]) -> None:
@@ -137,8 +152,11 @@ def parsed(record: Record) -> Kept:
         Unavailable: it can't be read, as if the store were not there.
     """
     try:
-        return Kept.FromString(record.payload)
-    except DecodeError:
+        kept = Kept.FromString(record.payload)
+        for one in kept.results:
+            outputs_of(one)
+        return kept
+    except (DecodeError, ValueError):
         raise Unavailable(
             f"what the store keeps of stream {record.stream_id!r} can't be read",
             reason="STORE_CONTENT",

@@ -5,6 +5,7 @@ Owns these operations over live and kept streams alike. Knows nothing of gRPC.
 
 import heapq
 from dataclasses import dataclass
+from dataclasses import replace as replace_fields
 
 from service import blob, snapshots
 from service.errors import Gone, InvalidArgument
@@ -65,7 +66,9 @@ class Operations:
         """
         live = self._live(stream_id, owner)
         if live is not None:
-            return Exported(await self._kept.snapshot(live), _of_live(live))
+            copy = await self._kept.copy(live)
+            summary = replace_fields(_of_live(live), sequence=copy.sequence, steps=copy.steps)
+            return Exported(self._kept.beginnings.blob_of(copy), summary)
         record = await self._record(stream_id, owner)
         return Exported(self._state(record), _of_record(record))
 
@@ -113,8 +116,9 @@ class Operations:
         live = self._live(stream_id, owner)
         if live is not None:
             live.end(Gone(f"stream {stream_id!r} was closed by its owner", reason="STREAM_CLOSED"))
-            state = await self._kept.snapshot(live)
-            return self._kept.close(live), state if return_state else b""
+            copy = await self._kept.copy(live)
+            state = self._kept.beginnings.blob_of(copy) if return_state else b""
+            return self._kept.close(live), state
         record = await self._record(stream_id, owner)
         claim = await self._kept.keeper.claim(stream_id, owner)
         if not claim.epoch:

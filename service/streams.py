@@ -7,15 +7,15 @@ batch is made in the batcher; what becomes of a stream without its call is `kept
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 
 from service.chunks import Chunk, Float32, decode
 from service.errors import (
     AlreadyExists,
     InvalidArgument,
     ServiceError,
-    Unavailable,
     stopping,
+    unloaded,
 )
 from service.live import Stream, gap, note, untimely
 from service.metrics import Metrics
@@ -42,6 +42,10 @@ class Streams:
         self._emptied = asyncio.Event()
         # Told of each chunk of a kept stream that was taken, with its outputs.
         self.on_taken: Callable[[Stream, int, Array], None] | None = None
+        # Told of each stream that has closed, before its slot can be another's.
+        self.on_closed: Callable[[Stream], None] | None = None
+        # What becomes of a stream whose model is unloaded, once it was told.
+        self.part: Callable[[Stream], Awaitable[object]] = self._close_now
 
     @property
     def draining(self) -> bool:
@@ -147,7 +151,7 @@ class Streams:
             ModelFault: the model failed; the stream is closed.
             Unavailable: the server is stopping; the stream is closed.
         """
-        if stream.keeping is not None:
+        if stream.keeping is not None and stream.ended is None:
             stream.keeping.acknowledge(chunk.acknowledged)
         inputs = self._accepted(stream, chunk)
         future: asyncio.Future[Float32] = asyncio.get_running_loop().create_future()
@@ -198,7 +202,7 @@ class Streams:
             else:
                 stream.expected += 1
                 stream.steps += ready.steps
-                if stream.keeping is not None and self.on_taken is not None:
+                if self.on_taken is not None and self._is_kept(stream):
                     self.on_taken(stream, stream.expected - 1, ready.joined().reshape(steps, -1))
             then(ready)
             if stream.on_idle:
@@ -211,23 +215,18 @@ class Streams:
     async def evict(self, model: ServedModel, seconds: float) -> None:
         """Waits until a model that is no longer served has no stream, at most `seconds`.
 
-        What is left then is closed: its next chunk is told why.
+        What is left then parts: its call is told why.
         """
         if self._of(model):
-            left = self._evictions[id(model)] = asyncio.Event()
+            emptied = self._evictions[id(model)] = asyncio.Event()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(left.wait(), seconds)
+                await asyncio.wait_for(emptied.wait(), seconds)
             del self._evictions[id(model)]
-        for stream in self._of(model):
-            self.close(stream)
+        while left := self._of(model):
+            stream = left[0]
             self._metrics.ended("unloaded")
-            stream.end(
-                Unavailable(
-                    f"version {model.version} of {model.name} was unloaded; open a new stream",
-                    reason="MODEL_UNLOADED",
-                    retry_after=1.0,
-                )
-            )
+            stream.end(unloaded(model.name, model.version))
+            await self.part(stream)
         model.batcher.close()
 
     def close(self, stream: Stream) -> int:
@@ -235,6 +234,8 @@ class Streams:
         if self._live.get(stream.id) is stream:
             del self._live[stream.id]
             note(stream, "is closed")
+            if self.on_closed is not None:
+                self.on_closed(stream)
             stream.model.batcher.retire(stream.slot)
             left = self._evictions.get(id(stream.model)) if self._evictions else None
             if left is not None and not self._of(stream.model):
@@ -260,6 +261,13 @@ class Streams:
         self._metrics.ended("drained", len(self._live))
         for model in self._models:
             model.batcher.close()
+
+    async def _close_now(self, stream: Stream) -> None:
+        self.close(stream)
+
+    def _is_kept(self, stream: Stream) -> bool:
+        """Whether it outlives its call, and nobody has closed it meanwhile."""
+        return stream.keeping is not None and self._live.get(stream.id) is stream
 
     def _of(self, model: ServedModel) -> list[Stream]:
         return [stream for stream in self._live.values() if stream.model is model]

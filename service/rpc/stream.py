@@ -156,9 +156,15 @@ class StreamServicer(StreamServiceServicer):
         """Ends a stream whose caller has closed it; says what it was."""
         state = b""
         if closing is not None:
-            if closing.return_state:
-                state = await self._kept.snapshot(stream)
-            self._kept.close(stream)
+            try:
+                if closing.return_state and stream.ended is None:
+                    state = self._kept.beginnings.blob_of(await self._kept.copy(stream))
+            finally:
+                if stream.ended is None:
+                    self._kept.close(stream)
+            if stream.ended is not None:
+                # It is another call's, which has not asked for its end.
+                raise stream.ended
         return wire.ServerMessage(closed=wire.Closed(steps=stream.steps, state=state))
 
     async def _open(self, context: _Context, call: _Call) -> Opened | None:

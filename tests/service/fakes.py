@@ -16,6 +16,7 @@ from service.batcher import Batcher
 from service.chunks import Chunk
 from service.keeping import Keeper
 from service.kept import KeptStreams
+from service.keys import StateKeys
 from service.metrics import Metrics
 from service.models import Models, ServedModel
 from service.ready import Ready
@@ -124,12 +125,15 @@ class DurableStore(MemoryStore):
 
 
 def fake_kept(
-    streams: Streams, store: Store | None = None, key: bytes | None = None, **changes: object
+    streams: Streams,
+    store: Store | None = None,
+    keys: StateKeys | None = None,
+    **changes: object,
 ) -> KeptStreams:
     """The streams with a store behind them; its keeper writes when it is told to, or runs."""
     metrics = Metrics()
     settings = Settings(Path("unused"), **changes)
-    keeper = Keeper(store or MemoryStore(settings.state_bytes), settings, metrics, key)
+    keeper = Keeper(store or MemoryStore(settings.state_bytes), settings, metrics, keys)
     return KeptStreams(streams._models, streams, keeper, metrics)
 
 

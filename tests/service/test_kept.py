@@ -7,6 +7,7 @@ import pytest
 from fakes import DurableStore, alone, chunk, distinct, fake_kept, fake_model, fake_streams
 
 from service.errors import AlreadyExists, Gone, NotFound
+from service.live import idle
 from service.openings import Opening, Resume
 
 
@@ -67,7 +68,7 @@ async def test_a_chunk_under_way_is_taken_before_a_stream_is_left():
     with pytest.raises(asyncio.CancelledError):
         await task
     kept.leave(stream)
-    await kept.idle(stream)
+    await idle(stream)
 
     again = await kept.open(Opening("fake", stream_id="pump", resume=Resume(received=0)))
     assert again.stream.steps == 6

@@ -3,12 +3,13 @@
 isort:skip_file
 The native wire: one bidirectional call is one stream with a hidden state of its own.
 
-The client sends Open once, then Chunks, then Close (or half-closes the call). The server
+The client sends Open once, then Chunks, then Close, or half-closes the call. The server
 answers Opened once, then for each Chunk exactly one Result or Refused, in order, then Closed.
 
-A stream outlives its call unless it was opened ephemeral: where the call breaks off without
-Close or half-close, the server keeps the state, and another call goes on with it by Resume. Each
-open of a stream takes a new epoch; whoever holds an older one can't advance or store it any more.
+A stream outlives its call unless it was opened ephemeral. Close alone ends it: where the call
+breaks off or is half-closed, the server keeps the state, and another call goes on with it by
+Resume. Each open of a stream takes a new epoch; whoever holds an older one can't advance or
+store it any more.
 
 A bad chunk is refused with its number and a reason; the stream lives on, its state untouched,
 and the same number is expected again. A breach of the protocol (a Chunk before Open, a second
