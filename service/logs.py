@@ -30,7 +30,12 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        line |= {name: value for name, value in vars(record).items() if name not in _OWN}
+        # What begins with an underscore is another library's note to itself, such as Ray's.
+        line |= {
+            name: value
+            for name, value in vars(record).items()
+            if name not in _OWN and not name.startswith("_")
+        }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line, default=str)

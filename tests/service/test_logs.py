@@ -27,6 +27,7 @@ def record(message, *arguments, **fields):
 def test_a_line_has_its_fields_and_no_others():
     made = record("stream %r\n%s", "pump", "ends", stream_id="pump", steps=7)
     made.created, made.msecs = 1_795_557_590.0625, 62.5
+    made._of_another_library = 1
 
     assert json.loads(JsonFormatter().format(made)) == {
         "time": "2026-11-24T21:59:50.062Z",

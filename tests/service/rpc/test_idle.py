@@ -6,11 +6,13 @@ import urllib.request
 import grpc
 import numpy as np
 import pytest
+from fakes import distinct, doorway, fake_kept, fake_model, fake_streams
 from processes import serving
 from statewise_client.aio import Client
 
 from protos.statewise.v1 import stream_pb2 as wire
 from protos.statewise.v1.stream_pb2_grpc import StreamServiceStub
+from service.rpc.stream import StreamServicer, add_stream_service
 
 STEPS = np.random.default_rng(3).standard_normal((6, 5))
 
@@ -67,3 +69,22 @@ async def test_a_client_that_was_silent_from_the_start_goes_on(server):
             await silent(server, before + 1)
             assert (await stream.push(STEPS)).shape == (6, 3)
             assert stream.reconnects >= 1
+
+
+async def test_every_chunk_is_heard():
+    streams = fake_streams(fake_model())
+    server = grpc.aio.server()
+    add_stream_service(StreamServicer(streams, fake_kept(streams), doorway()), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        async with (
+            Client(f"127.0.0.1:{port}") as client,
+            client.open("fake", stream_id="pump") as stream,
+        ):
+            before = streams.get("pump").heard
+            for step in distinct(3, 1):
+                await stream.push(step)
+            assert streams.get("pump").heard == before + 3
+    finally:
+        await server.stop(None)
