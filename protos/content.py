@@ -27,6 +27,8 @@ _WITHIN = {
 }
 # TensorProto.external_data, entries of key and value as in the metadata.
 _EXTERNAL_FIELD, _LOCATION = 13, "location"
+# protobuf itself reads no message that is nested deeper.
+_DEEPEST = 100
 _VARINT, _FIXED64, _DELIMITED, _FIXED32 = 0, 1, 2, 5
 _FIXED_SIZES = {_FIXED64: 8, _FIXED32: 4}
 
@@ -79,7 +81,9 @@ def external_files(model: bytes) -> list[str]:
     return sorted(set(_locations(memoryview(model), "model")))
 
 
-def _locations(message: memoryview, kind: str) -> Iterator[str]:
+def _locations(message: memoryview, kind: str, depth: int = 0) -> Iterator[str]:
+    if depth > _DEEPEST:
+        raise ValueError(f"graphs within graphs, more than {_DEEPEST} messages deep")
     for number, _, content in _fields(message):
         if kind == "tensor":
             if number == _EXTERNAL_FIELD:
@@ -87,7 +91,7 @@ def _locations(message: memoryview, kind: str) -> Iterator[str]:
                 if key == _LOCATION:
                     yield value
         elif number in _WITHIN[kind]:
-            yield from _locations(content, _WITHIN[kind][number])
+            yield from _locations(content, _WITHIN[kind][number], depth + 1)
 
 
 def _entry(content: memoryview) -> tuple[str, str]:

@@ -21,14 +21,16 @@ import numpy as np
 from google.protobuf.message import DecodeError
 
 from protos.statewise.v1 import state_pb2 as wire
-from service.errors import InvalidArgument
+from service.errors import InvalidArgument, shorten
 from service.snapshots import NamedState, Snapshot
-from service.tensors import Array
+from service.tensors import Array, dtype_of_name
 
 _MAGIC = b"SWSTATE\0"
 _FORMAT_VERSION = 1
 _HEADER = struct.Struct("<8sI32s32s")
 _UNSIGNED = bytes(32)
+# As many as ONNX Runtime has a use for.
+_MOST_AXES = 8
 _AGAIN = "export the state again"
 
 
@@ -117,7 +119,7 @@ def _snapshot(payload: bytes) -> Snapshot:
     try:
         message = wire.Snapshot.FromString(payload)
         states = tuple(map(_state, message.states))
-    except (DecodeError, ValueError, TypeError) as error:
+    except (DecodeError, ValueError) as error:
         raise InvalidArgument(
             f"the state's content can't be read: {error}; {_AGAIN}", reason="BLOB_CONTENT"
         ) from None
@@ -132,12 +134,15 @@ def _snapshot(payload: bytes) -> Snapshot:
 
 
 def _state(tensor: wire.StateTensor) -> NamedState:
-    dtype = np.dtype(tensor.dtype)
-    if dtype.kind not in "biuf":
-        raise ValueError(f"{tensor.name} has dtype {tensor.dtype}")
+    name = shorten(tensor.name)
+    dtype = dtype_of_name(tensor.dtype)
+    if dtype is None:
+        raise ValueError(f"{name} has dtype {shorten(tensor.dtype)!r}")
+    if len(tensor.shape) > _MOST_AXES:
+        raise ValueError(f"{name} has {len(tensor.shape)} axes, of which {_MOST_AXES} are served")
     shape = tuple(tensor.shape)
     if len(tensor.data) != math.prod(shape) * dtype.itemsize:
-        raise ValueError(f"{tensor.name} has {len(tensor.data)} bytes for {list(shape)}")
+        raise ValueError(f"{name} has {len(tensor.data)} bytes for {list(shape)}")
     values = np.frombuffer(tensor.data, dtype.newbyteorder("<")).reshape(shape)
     return NamedState(tensor.name, values.astype(dtype, copy=False))
 

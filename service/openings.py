@@ -153,14 +153,23 @@ def parsed(record: Record) -> Kept:
     """
     try:
         kept = Kept.FromString(record.payload)
-        for one in kept.results:
-            outputs_of(one)
-        return kept
-    except (DecodeError, ValueError):
+    except DecodeError:
+        kept = None
+    if kept is None or not _agrees(kept, record.sequence):
         raise Unavailable(
-            f"what the store keeps of stream {record.stream_id!r} can't be read",
+            f"what the store keeps of stream {shorten(record.stream_id)!r} can't be read",
             reason="STORE_CONTENT",
-        ) from None
+        )
+    return kept
+
+
+def _agrees(kept: Kept, sequence: int) -> bool:
+    """Whether a chunk behind the first has left a state, and the results lead up to it, whole."""
+    first = sequence - len(kept.results) + 1
+    return (bool(kept.state) or not sequence) and all(
+        one.sequence == number and len(one.data) == one.steps * one.outputs * _FLOAT32.itemsize
+        for number, one in enumerate(kept.results, first)
+    )
 
 
 def not_there(stream_id: str, fate: Fate) -> ServiceError:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from dataclasses import replace as replace_fields
 
 from service import blob, snapshots
-from service.errors import Gone, InvalidArgument
+from service.errors import Gone, InvalidArgument, shorten
 from service.kept import KeptStreams
 from service.live import Stream
 from service.models import Models
@@ -98,7 +98,7 @@ class Operations:
         """
         if stream_id == new_stream_id:
             raise InvalidArgument(
-                f"new_stream_id is {new_stream_id!r}, the stream itself; take another",
+                f"new_stream_id is {shorten(new_stream_id)!r}, the stream itself; take another",
                 reason="FORK_ITSELF",
             )
         exported = await self.export(stream_id, owner)

@@ -36,7 +36,13 @@ _NAMES = (
 )
 _FROM_ONNX = {f"tensor({onnx})": np.dtype(name) for name, onnx, _ in _NAMES}
 _FROM_WIRE = {wire: np.dtype(name) for name, _, wire in _NAMES}
+_BY_NAME = {name: np.dtype(name) for name, _, _ in _NAMES}
 _TO_WIRE = {dtype: wire for wire, dtype in _FROM_WIRE.items()}
+
+
+def dtype_of_name(name: str) -> np.dtype[Any] | None:
+    """The dtype of a name such as float32; None for what no tensor here can be of."""
+    return _BY_NAME.get(name)
 
 
 def dtype_of_onnx(kind: str) -> np.dtype[Any] | None:

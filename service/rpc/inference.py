@@ -26,6 +26,7 @@ from service.rpc.doorway import Doorway
 from service.rpc.inference_wire import durations, request_of, response_of, stream_response
 from service.rpc.outbox import Outbox
 from service.rpc.status import answered, errors_as_status
+from service.rpc.unreadable import readable
 from service.sequences import Sequences
 from service.tensors import wire_name
 
@@ -177,7 +178,7 @@ class InferenceServicer(GRPCInferenceServiceServicer):
     async def _read(self, context: _Context, outbox: Outbox) -> None:
         try:
             while True:
-                message: Any = await context.read()
+                message = readable(await context.read())
                 if message is grpc.aio.EOF:
                     return
                 outbox.pending += 1

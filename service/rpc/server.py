@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import grpc
 import prometheus_client
@@ -25,6 +26,7 @@ from protos.inference import service_pb2
 from protos.inference.service_pb2_grpc import add_GRPCInferenceServiceServicer_to_server
 from protos.statewise.v1 import state_pb2, stream_pb2
 from protos.statewise.v1.state_pb2_grpc import add_StateServiceServicer_to_server
+from protos.statewise.v1.stream_pb2_grpc import add_StreamServiceServicer_to_server
 from service import repository, tracing, versions
 from service.access import Access
 from service.catalogue import Catalogue
@@ -42,9 +44,10 @@ from service.rpc.access import Guard
 from service.rpc.doorway import Doorway
 from service.rpc.inference import InferenceServicer
 from service.rpc.state import StateServicer
-from service.rpc.stream import StreamServicer, add_stream_service
+from service.rpc.stream import StreamServicer
 from service.rpc.tls import server_credentials
 from service.rpc.tracing import Tracer
+from service.rpc.unreadable import Forgiving
 from service.rpc.wakeups import wake_in_batches
 from service.sequences import Sequences
 from service.settings import Settings, address
@@ -142,11 +145,14 @@ def _assemble(settings: Settings) -> _Parts:
     server = grpc.aio.server(
         interceptors=[*_tracers(), *_guards(settings, quotas, metrics)], options=_options(settings)
     )
-    add_stream_service(stream_servicer, server)
+    # To generated code, which adds methods and does nothing else, it is a server.
+    forgiving: Any = Forgiving(server)
+    add_StreamServiceServicer_to_server(stream_servicer, forgiving)
     add_GRPCInferenceServiceServicer_to_server(
-        InferenceServicer(models, sequences, catalogue, doorway), server
+        InferenceServicer(models, sequences, catalogue, doorway), forgiving
     )
-    add_StateServiceServicer_to_server(StateServicer(Operations(models, streams, kept)), server)
+    operations = Operations(models, streams, kept)
+    add_StateServiceServicer_to_server(StateServicer(operations), forgiving)
     status = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(status, server)
     reflection.enable_server_reflection(

@@ -15,6 +15,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from protos.statewise.v1.status_pb2 import ErrorInfo, RetryInfo, Status
 from service.errors import Code, ServiceError, UserError
+from service.rpc.unreadable import readable
 
 Servicer = TypeVar("Servicer")
 Request = TypeVar("Request")
@@ -68,7 +69,7 @@ def answered(
         servicer: Servicer, request: Request, context: grpc.aio.ServicerContext[Any, Any]
     ) -> Response:
         async with errors_as_status(context):
-            return await method(servicer, request)
+            return await method(servicer, readable(request))
         raise AssertionError("an error leaves as a status")
 
     return call

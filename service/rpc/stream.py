@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import grpc
-from google.protobuf.message import DecodeError
 
 from protos.statewise.v1 import stream_pb2 as wire
 from protos.statewise.v1.stream_pb2_grpc import StreamServiceServicer
@@ -26,34 +25,11 @@ from service.rpc.access import caller
 from service.rpc.doorway import Doorway
 from service.rpc.status import errors_as_status
 from service.rpc.stream_wire import again, opened_message, opening, refused, result
+from service.rpc.unreadable import readable
 from service.streams import Streams
 
 _Context = grpc.aio.ServicerContext[wire.ClientMessage, wire.ServerMessage]
 _DTYPES = {wire.DATA_TYPE_UNSPECIFIED: "", wire.DATA_TYPE_FLOAT32: "float32"}
-
-
-class _Unreadable:
-    """Stands for a message whose bytes are no message."""
-
-
-def _parse(data: bytes) -> wire.ClientMessage | _Unreadable:
-    try:
-        return wire.ClientMessage.FromString(data)
-    except DecodeError:
-        return _Unreadable()
-
-
-def add_stream_service(servicer: "StreamServicer", server: grpc.aio.Server) -> None:
-    """Adds the service as generated code does, but bytes that are no message get our status."""
-    handlers = {
-        "Stream": grpc.stream_stream_rpc_method_handler(
-            servicer.Stream,
-            request_deserializer=_parse,
-            response_serializer=wire.ServerMessage.SerializeToString,
-        )
-    }
-    name = wire.DESCRIPTOR.services_by_name["StreamService"].full_name
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, handlers),))
 
 
 class _Call:
@@ -209,13 +185,7 @@ class StreamServicer(StreamServiceServicer):
         call.reading = True
         request: Any = await context.read()
         call.reading = False
-        if isinstance(request, _Unreadable):
-            raise InvalidArgument(
-                "a message is no statewise.v1.ClientMessage; use the client, or the published "
-                "stream.proto",
-                reason="MESSAGE",
-            )
-        return request
+        return readable(request)
 
     async def _answer(self, stream: LiveStream, chunk: wire.Chunk) -> wire.ServerMessage:
         stream.heard += 1

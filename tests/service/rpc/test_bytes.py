@@ -7,7 +7,9 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from protos.statewise.v1 import stream_pb2 as wire
-from service.rpc.stream import StreamServicer, add_stream_service
+from protos.statewise.v1.stream_pb2_grpc import add_StreamServiceServicer_to_server
+from service.rpc.stream import StreamServicer
+from service.rpc.unreadable import Forgiving
 
 METHOD = "/statewise.v1.StreamService/Stream"
 
@@ -16,7 +18,8 @@ async def send(*messages: bytes) -> grpc.aio.AioRpcError:
     """The error that a conversation in bytes ends with."""
     server = grpc.aio.server()
     streams = fake_streams(fake_model())
-    add_stream_service(StreamServicer(streams, fake_kept(streams), doorway()), server)
+    servicer = StreamServicer(streams, fake_kept(streams), doorway())
+    add_StreamServiceServicer_to_server(servicer, Forgiving(server))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:

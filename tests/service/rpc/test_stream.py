@@ -22,15 +22,19 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from protos.statewise.v1 import stream_pb2 as wire
-from protos.statewise.v1.stream_pb2_grpc import StreamServiceStub
-from service.rpc.stream import StreamServicer, add_stream_service
+from protos.statewise.v1.stream_pb2_grpc import (
+    StreamServiceStub,
+    add_StreamServiceServicer_to_server,
+)
+from service.rpc.stream import StreamServicer
+from service.rpc.unreadable import Forgiving
 from service.streams import Streams
 
 
 @asynccontextmanager
 async def serving(streams: Streams) -> AsyncIterator[tuple[StreamServiceStub, StreamServicer]]:
     server, servicer = grpc.aio.server(), StreamServicer(streams, fake_kept(streams), doorway())
-    add_stream_service(servicer, server)
+    add_StreamServiceServicer_to_server(servicer, Forgiving(server))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:
