@@ -5,6 +5,7 @@ transports or how a stream is opened.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -151,10 +152,9 @@ def parsed(record: Record) -> Kept:
     Raises:
         Unavailable: it can't be read, as if the store were not there.
     """
-    try:
+    kept = None
+    with suppress(DecodeError):
         kept = Kept.FromString(record.payload)
-    except DecodeError:
-        kept = None
     if kept is None or not _agrees(kept, record.sequence):
         raise Unavailable(
             f"what the store keeps of stream {shorten(record.stream_id)!r} can't be read",

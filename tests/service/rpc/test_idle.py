@@ -11,8 +11,12 @@ from processes import serving
 from statewise_client.aio import Client
 
 from protos.statewise.v1 import stream_pb2 as wire
-from protos.statewise.v1.stream_pb2_grpc import StreamServiceStub
-from service.rpc.stream import StreamServicer, add_stream_service
+from protos.statewise.v1.stream_pb2_grpc import (
+    StreamServiceStub,
+    add_StreamServiceServicer_to_server,
+)
+from service.rpc.stream import StreamServicer
+from service.rpc.unreadable import Forgiving
 
 STEPS = np.random.default_rng(3).standard_normal((6, 5))
 
@@ -74,7 +78,8 @@ async def test_a_client_that_was_silent_from_the_start_goes_on(server):
 async def test_every_chunk_is_heard():
     streams = fake_streams(fake_model())
     server = grpc.aio.server()
-    add_stream_service(StreamServicer(streams, fake_kept(streams), doorway()), server)
+    servicer = StreamServicer(streams, fake_kept(streams), doorway())
+    add_StreamServiceServicer_to_server(servicer, Forgiving(server))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:
