@@ -22,24 +22,20 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from protos.statewise.v1 import stream_pb2 as wire
-from protos.statewise.v1.stream_pb2_grpc import (
-    StreamServiceStub,
-    add_StreamServiceServicer_to_server,
-)
+from protos.statewise.v1 import stream_pb2_grpc as rpc
 from service.rpc.stream import StreamServicer
-from service.rpc.unreadable import Forgiving
 from service.streams import Streams
 
 
 @asynccontextmanager
-async def serving(streams: Streams) -> AsyncIterator[tuple[StreamServiceStub, StreamServicer]]:
+async def serving(streams: Streams) -> AsyncIterator[tuple[rpc.StreamServiceStub, StreamServicer]]:
     server, servicer = grpc.aio.server(), StreamServicer(streams, fake_kept(streams), doorway())
-    add_StreamServiceServicer_to_server(servicer, Forgiving(server))
+    rpc.add_StreamServiceServicer_to_server(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            yield StreamServiceStub(channel), servicer
+            yield rpc.StreamServiceStub(channel), servicer
     finally:
         await server.stop(None)
 
@@ -59,7 +55,7 @@ def chunk(number: int, values: np.ndarray, **changes: object) -> wire.ClientMess
     return wire.ClientMessage(chunk=wire.Chunk(**(fields | changes)))
 
 
-async def opened(stub: StreamServiceStub, **fields: str) -> "grpc.aio.StreamStreamCall":
+async def opened(stub: rpc.StreamServiceStub, **fields: str) -> "grpc.aio.StreamStreamCall":
     call = stub.Stream()
     await call.write(opening(**fields))
     answer = await call.read()
