@@ -126,13 +126,16 @@ class Operations:
         self._kept.keeper.forget(stream_id, claim.epoch)
         return record.steps, self._state(record) if return_state else b""
 
-    async def page(self, after: str, limit: int, owner: str | None) -> list[Summary]:
+    async def page(self, after: str, limit: int, owner: str | None) -> tuple[list[Summary], str]:
         """Streams by id, those behind `after`; of one owner unless it is None.
 
         Args:
             after: id of the last one of the page before; "" for the first.
             limit: how many at most; 0 leaves it to the server.
             owner: identity whose streams are listed.
+
+        Returns:
+            The streams, and the id behind which the next page begins; "" where there is none.
 
         Raises:
             Unavailable: the store can't be reached.
@@ -144,7 +147,8 @@ class Operations:
             if stream.id > after and owner in (None, _owner(stream)):
                 stored = found[stream.id].stored_ms if stream.id in found else 0
                 found[stream.id] = _of_live(stream, stored)
-        return [found[stream_id] for stream_id in heapq.nsmallest(limit, found)]
+        names = heapq.nsmallest(limit, found)
+        return [found[name] for name in names], names[-1] if len(names) == limit else ""
 
     def _live(self, stream_id: str, owner: str) -> Stream | None:
         stream = self._streams.get(stream_id)

@@ -53,11 +53,8 @@ class StateServicer(StateServiceServicer):
         if request.all_owners:
             caller().require("admin")
         owner = None if request.all_owners else caller().name
-        page = await self._operations.page(request.page_token, request.page_size, owner)
-        full = len(page) == (request.page_size or len(page))
-        return wire.ListResponse(
-            streams=map(_summary, page), next_page_token=page[-1].stream_id if page and full else ""
-        )
+        page, after = await self._operations.page(request.page_token, request.page_size, owner)
+        return wire.ListResponse(streams=map(_summary, page), next_page_token=after)
 
 
 def _summary(stream: Summary) -> wire.StreamSummary:
