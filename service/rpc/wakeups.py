@@ -10,9 +10,9 @@ before its byte is written.
 Under Linux's normal policy a thread that wakes up preempts the one that woke it, so that on one
 core each event is two switches. Under SCHED_BATCH the event loop runs on while it has work.
 
-That holds until the loop has had more than its share of the core: each event of its own making then
-hands the core to the poller, which has had next to nothing. So the poller's share is made a small
-one. It needs little, and has all of the core once the loop has nothing to do.
+That does not always hold: under load there are spells in which every event hands the core to the
+poller at once. With a small share of the core it does so a tenth as often. It needs little, and has
+all of the core once the loop has nothing to do.
 """
 
 import contextlib
