@@ -10,9 +10,9 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from service.artifact import Artifact
-from service.errors import InvalidArgument
+from service.errors import InvalidArgument, shorten
 from service.selftest import SelfTest
-from service.tensors import Array, Layout
+from service.tensors import Array, Layout, Tensor
 
 
 class Stateful(Protocol):
@@ -87,43 +87,54 @@ def packed_row(snapshot: Snapshot, model: Stateful) -> Array:
         InvalidArgument: with reason STATE_MODEL, STATE_NAMES, STATE_SHAPE, STATE_DTYPE or
             STATE_NOT_FINITE.
     """
-    if snapshot.digest != model.artifact.digest:
-        raise InvalidArgument(
-            f"the state is of model {snapshot.model} with content {snapshot.digest}; "
-            f"{model.name}/{model.version} here has {model.artifact.digest}: a state goes on with "
-            "the weights that made it",
-            reason="STATE_MODEL",
-            model=snapshot.model,
-            content_digest=snapshot.digest,
-        )
+    _check_model(snapshot, model)
     given = {state.name: state.values for state in snapshot.states}
     tensors = model.state_layout.tensors
     if set(given) != {tensor.name for tensor in tensors} or len(given) != len(snapshot.states):
+        names = shorten(", ".join(state.name for state in snapshot.states) or "nothing")
         raise InvalidArgument(
-            f"the state holds {', '.join(given) or 'nothing'}; model {model.name} keeps "
+            f"the state holds {names}; model {model.name} keeps "
             f"{', '.join(tensor.name for tensor in tensors)}",
             reason="STATE_NAMES",
         )
     for tensor in tensors:
-        values = given[tensor.name]
-        if values.shape != tensor.shape:
-            raise InvalidArgument(
-                f"state {tensor.name} has shape {list(values.shape)}; model {model.name} keeps "
-                f"{list(tensor.shape)}",
-                reason="STATE_SHAPE",
-                state=tensor.name,
-            )
-        if values.dtype != tensor.dtype:
-            raise InvalidArgument(
-                f"state {tensor.name} is {values.dtype}; model {model.name} keeps {tensor.dtype}",
-                reason="STATE_DTYPE",
-                state=tensor.name,
-            )
-        if values.dtype.kind == "f" and not np.isfinite(values).all():
-            raise InvalidArgument(
-                f"state {tensor.name} holds numbers that are not finite",
-                reason="STATE_NOT_FINITE",
-                state=tensor.name,
-            )
+        _check_tensor(given[tensor.name], tensor, model)
     packed: Array = model.state_layout.pack([given[tensor.name][np.newaxis] for tensor in tensors])
     return packed.reshape(-1)
+
+
+def _check_model(snapshot: Snapshot, model: Stateful) -> None:
+    """Whether the model's weights made the state."""
+    if snapshot.digest == model.artifact.digest:
+        return
+    name, digest = shorten(snapshot.model), shorten(snapshot.digest)
+    raise InvalidArgument(
+        f"the state is of model {name} with content {digest}; {model.name}/{model.version} here "
+        f"has {model.artifact.digest}: a state goes on with the weights that made it",
+        reason="STATE_MODEL",
+        model=name,
+        content_digest=digest,
+    )
+
+
+def _check_tensor(values: Array, tensor: Tensor, model: Stateful) -> None:
+    """Whether one state is what the model keeps under its name."""
+    if values.shape != tensor.shape:
+        raise InvalidArgument(
+            f"state {tensor.name} has shape {list(values.shape)}; model {model.name} keeps "
+            f"{list(tensor.shape)}",
+            reason="STATE_SHAPE",
+            state=tensor.name,
+        )
+    if values.dtype != tensor.dtype:
+        raise InvalidArgument(
+            f"state {tensor.name} is {values.dtype}; model {model.name} keeps {tensor.dtype}",
+            reason="STATE_DTYPE",
+            state=tensor.name,
+        )
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        raise InvalidArgument(
+            f"state {tensor.name} holds numbers that are not finite",
+            reason="STATE_NOT_FINITE",
+            state=tensor.name,
+        )
