@@ -88,8 +88,7 @@ class KeptStreams:
     def leave(self, stream: Stream) -> None:
         """The call is over without a word: keeps the stream, or ends one that is not kept."""
         if stream.ended is not None:
-            # Whoever ended it has seen to it.
-            return
+            return  # Whoever ended it has seen to it.
         if stream.keeping is None:
             self._streams.close(stream)
         elif stream.busy:
@@ -195,7 +194,9 @@ class KeptStreams:
         try:
             return Opened(self._claimed(model, stream_id, opening.owner, claim.epoch, snapshot))
         except ServiceError:
-            self.keeper.forget(stream_id, claim.epoch)
+            # The next resume goes on with what this one began; a tombstone says that it was closed.
+            if opening.resume is None:
+                self.keeper.forget(stream_id, claim.epoch)
             raise
 
     async def _resume(self, opening: Opening, resume: Resume) -> Opened:
@@ -265,8 +266,7 @@ class KeptStreams:
             self.keeper.leave(live)
         claim = await self.keeper.claim(live.id, keeping.owner)
         if self._streams.get(live.id) is not live:
-            # Fenced, or closed since its chunk failed.
-            return False
+            return False  # Fenced, or closed since its chunk failed.
         if claim.record is not None and claim.record.epoch != keeping.epoch:
             self._streams.close(live)
             return False

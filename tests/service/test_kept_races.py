@@ -5,8 +5,9 @@ import asyncio
 import numpy as np
 import pytest
 from fakes import FakeEngine, alone, chunk, distinct, fake_kept, fake_model, fake_streams
+from storage import Clock
 
-from service.errors import Gone, ModelFault, Unavailable
+from service.errors import Exhausted, Gone, ModelFault, Unavailable
 from service.openings import Opening, Resume, parsed
 from service.operations import Operations
 from service.stores.memory import MemoryStore
@@ -189,3 +190,27 @@ async def test_a_new_stream_takes_the_place_of_one_that_was_claimed_and_not_writ
     record = await store.read("pump")
     assert (record.epoch, record.sequence) == (anew.keeping.epoch, 2)
     assert parsed(record).results[0].data == alone(inputs)[0].tobytes()
+
+
+async def test_a_resume_that_found_no_free_slot_does_not_close_what_it_began_again():
+    clock = Clock()
+    store = MemoryStore(10**6, clock=clock)
+    model = fake_model(capacity=1)
+    streams = fake_streams(model)
+    kept = fake_kept(streams, store)
+    inputs = distinct(2, 11)
+    stream = await begun(kept)
+    await push(streams, stream, inputs)
+    kept.leave(stream)
+    await kept.keeper.flush()
+    clock.pass_seconds(1)
+    await store.expire(clock())
+
+    other = await begun(kept, "fan")
+    with pytest.raises(Exhausted):
+        await resumed(kept, received=2, replay_from=1)
+    await kept.keeper.flush()
+    kept.close(other)
+    again = await resumed(kept, received=2, replay_from=1)
+    assert again.expected == 1
+    assert (await push(streams, again, inputs)).tobytes() == alone(inputs).tobytes()
