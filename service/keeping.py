@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 
 from service.copies import Copy, copies_of, records_of
+from service.errors import ServiceError
 from service.keys import StateKeys
 from service.live import Stream, taken_over
 from service.metrics import Metrics
@@ -24,12 +25,10 @@ from service.stores.store import Claim, Record, Store
 from service.sweeping import Sweeper
 from service.tensors import Array
 
-# The share of time that rounds may take at most is one of so many.
-_SHARE = 20
+# Rounds may take one of so many parts of the time; records of one write, whose time is bounded.
+_SHARE, _MOST_RECORDS = 20, 512
 # Within which chunks that are under way land, most of them, and are written in the same round.
 _LANDING_SECONDS = 0.02
-# Records of one write; a store bounds the time that it may take.
-_MOST_RECORDS = 512
 
 
 class Keeper:
@@ -46,8 +45,7 @@ class Keeper:
             metrics: counts checkpoints and what became of them.
             keys: sign blobs, where there are any.
         """
-        self.store = store
-        keys = keys or StateKeys()
+        self.store, keys = store, keys or StateKeys()
         self.key, self.previous = keys.signing, keys.previous
         self._settings = settings
         self._metrics = metrics
@@ -68,7 +66,7 @@ class Keeper:
 
     @property
     def waiting(self) -> int:
-        """Streams with chunks that are not stored yet, and removals."""
+        """Streams with chunks that are not stored, and removals."""
         return len(self._dirty.keys() | self._copies.keys()) + len(self._removals)
 
     def hold(self, stream: Stream) -> None:
@@ -87,10 +85,10 @@ class Keeper:
         self._dirty[stream.id] = stream
         keeping.since = keeping.since or time.monotonic()
         limit = self._settings.checkpoint_steps
-        if limit and stream.steps - keeping.stored_steps >= limit:
-            keeping.due = True
+        full = limit and stream.steps - keeping.stored_steps >= limit
+        if full:
             self._wake.set()
-        if keeping.due:
+        if keeping.due or full:
             keeping.due = False
             self._copy_at_rest(stream.model, (stream,))
 
@@ -112,11 +110,16 @@ class Keeper:
 
     def forget(self, stream_id: str, epoch: int) -> None:
         """Removes a stream that was closed."""
-        self._held.pop(stream_id, None)
-        self._dirty.pop(stream_id, None)
-        self._copies.pop(stream_id, None)
+        for one in (self._held, self._dirty, self._copies):
+            one.pop(stream_id, None)
         self._removals[stream_id] = epoch
         self._wake.set()
+
+    async def removed(self, stream_id: str) -> None:
+        """Returns once a stream that was closed is removed; where the store fails, at once."""
+        with contextlib.suppress(ServiceError):
+            async with self._writing:
+                await self._settle_removal(stream_id)
 
     def let_go(self, stream: Stream) -> None:
         """Copies no state of a stream any more, since its slot may be another's from now on."""
@@ -130,8 +133,7 @@ class Keeper:
         Raises:
             Unavailable: the store can't be reached, or is full.
         """
-        waiting = (self._removals, self._copies, self._leaving)
-        if any(record.stream_id in one for one in waiting):
+        if any(record.stream_id in one for one in (self._removals, self._copies, self._leaving)):
             async with self._writing:
                 await self._settle(record.stream_id)
         return await self.store.begin(record)

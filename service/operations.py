@@ -118,12 +118,15 @@ class Operations:
             live.end(Gone(f"stream {stream_id!r} was closed by its owner", reason="STREAM_CLOSED"))
             copy = await self._kept.copy(live)
             state = self._kept.beginnings.blob_of(copy) if return_state else b""
-            return self._kept.close(live), state
+            steps = self._kept.close(live)
+            await self._kept.keeper.removed(stream_id)
+            return steps, state
         record = await self._record(stream_id, owner)
         claim = await self._kept.keeper.claim(stream_id, owner)
         if not claim.epoch:
             raise not_there(stream_id, claim.fate)
         self._kept.keeper.forget(stream_id, claim.epoch)
+        await self._kept.keeper.removed(stream_id)
         return record.steps, self._state(record) if return_state else b""
 
     async def page(self, after: str, limit: int, owner: str | None) -> tuple[list[Summary], str]:

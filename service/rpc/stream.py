@@ -141,6 +141,8 @@ class StreamServicer(StreamServiceServicer):
             if stream.ended is not None:
                 # It is another call's, which has not asked for its end.
                 raise stream.ended
+            # A server that is killed behind its answer leaves nothing of a closed stream.
+            await self._kept.keeper.removed(stream.id)
         return wire.ServerMessage(closed=wire.Closed(steps=stream.steps, state=state))
 
     async def _open(self, context: _Context, call: _Call) -> Opened | None:
