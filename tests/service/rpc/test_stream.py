@@ -13,13 +13,11 @@ from fakes import (
     FakeEngine,
     alone,
     distinct,
-    doorway,
     fake_kept,
     fake_model,
     fake_streams,
 )
-from google.rpc import error_details_pb2
-from grpc_status import rpc_status
+from native import ask, chunk, details, failure, listening, opened, opening
 
 from protos.statewise.v1 import stream_pb2 as wire
 from protos.statewise.v1 import stream_pb2_grpc as rpc
@@ -29,61 +27,8 @@ from service.streams import Streams
 
 @asynccontextmanager
 async def serving(streams: Streams) -> AsyncIterator[tuple[rpc.StreamServiceStub, StreamServicer]]:
-    server, servicer = grpc.aio.server(), StreamServicer(streams, fake_kept(streams), doorway())
-    rpc.add_StreamServiceServicer_to_server(servicer, server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    try:
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            yield rpc.StreamServiceStub(channel), servicer
-    finally:
-        await server.stop(None)
-
-
-def opening(**fields: str) -> wire.ClientMessage:
-    return wire.ClientMessage(open=wire.Open(model="fake", **fields))
-
-
-def chunk(number: int, values: np.ndarray, **changes: object) -> wire.ClientMessage:
-    fields = {
-        "sequence": number,
-        "dtype": wire.DATA_TYPE_FLOAT32,
-        "steps": values.shape[0],
-        "features": values.shape[1],
-        "data": values.tobytes(),
-    }
-    return wire.ClientMessage(chunk=wire.Chunk(**(fields | changes)))
-
-
-async def opened(stub: rpc.StreamServiceStub, **fields: str) -> "grpc.aio.StreamStreamCall":
-    call = stub.Stream()
-    await call.write(opening(**fields))
-    answer = await call.read()
-    assert answer.WhichOneof("message") == "opened"
-    return call
-
-
-async def ask(call: "grpc.aio.StreamStreamCall", message: wire.ClientMessage) -> wire.ServerMessage:
-    await call.write(message)
-    return await call.read()
-
-
-async def failure(call: "grpc.aio.StreamStreamCall") -> grpc.aio.AioRpcError:
-    with pytest.raises(grpc.aio.AioRpcError) as error:
-        while await call.read() is not grpc.aio.EOF:
-            pass
-    return error.value
-
-
-def details(error: grpc.aio.AioRpcError) -> tuple[error_details_pb2.ErrorInfo, float | None]:
-    """ErrorInfo and retry delay as any client's own helper reads them."""
-    info, delay = error_details_pb2.ErrorInfo(), None
-    for detail in rpc_status.from_call(error).details:
-        retry = error_details_pb2.RetryInfo()
-        if detail.Unpack(retry):
-            delay = retry.retry_delay.ToTimedelta().total_seconds()
-        detail.Unpack(info)
-    return info, delay
+    async with listening(streams, fake_kept(streams)) as (channel, servicer):
+        yield rpc.StreamServiceStub(channel), servicer
 
 
 async def test_opened_tells_what_a_caller_needs():
