@@ -5,6 +5,7 @@ is told.
 """
 
 import argparse
+import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,7 @@ from benchmarks import cores, machine
 from benchmarks.benchmark import Benchmark
 from benchmarks.errors import WrongAnswerError
 from benchmarks.report import Column, Record
-from benchmarks.scoring import contenders, workload
+from benchmarks.scoring import contenders, memory, workload
 from benchmarks.scoring.workload import Workload
 
 _DESCRIPTION = """\
@@ -25,16 +26,24 @@ _DESCRIPTION = """\
 On one core, reading excluded: bare calls of ONNX Runtime at its best batch; Statewise's lanes, with
 checks and the writing of answers; a call of the fused GRU graph an entity; torch.nn.GRU over padded
 batches. On all cores, from file to file and starting included: `score` with one and two workers,
-and Ray Data with map_batches and a call an entity. What is slow takes the first entities only.
+and Ray Data with map_batches and a call an entity. What is slow takes the first entities only. A
+figure on all cores is told with what other processes used of them: it says little unless that is
+near nothing.
 
-example:
+The memory of `score --memory 400` beyond what its libraries take, for a table of 2,000 MB, sorted
+and mixed.
+
+examples:
   python -m benchmarks scoring
+  python -m benchmarks scoring --parts memory
 """
+_PARTS = ("core", "files", "memory")
 _ENTITIES, _QUICK_ENTITIES = 10_000, 60
 _SLOW_SHARE = 10
 _RAW_SECONDS, _QUICK_RAW_SECONDS = 4.0, 0.2
 # Other kernels than the step graph's: float32 over thousands of steps.
 _TOLERANCE = 1e-4
+_MEMORY, _TABLE, _QUICK_TABLE = 400, 2_000, 20
 Float32 = NDArray[np.float32]
 
 
@@ -43,9 +52,15 @@ def measure(options: argparse.Namespace) -> list[Record]:
     entities = _QUICK_ENTITIES if options.quick else _ENTITIES
     with tempfile.TemporaryDirectory() as folder:
         work = workload.make(Path(folder), entities)
-        with cores.pinned(cores.choose().server):
-            records = _on_one_core(work, options)
-        return records + _from_file_to_file(work)
+        records: list[Record] = []
+        if "core" in options.parts:
+            with cores.pinned(cores.choose().server):
+                records += _on_one_core(work, options)
+        if "files" in options.parts:
+            records += _from_file_to_file(work)
+        if "memory" in options.parts:
+            records += _memory(work, options)
+        return records
 
 
 def _on_one_core(work: Workload, options: argparse.Namespace) -> list[Record]:
@@ -57,7 +72,7 @@ def _on_one_core(work: Workload, options: argparse.Namespace) -> list[Record]:
     raw, rows = max(before, after), len(work.features)
     some = max(1, len(work.lengths) // _SLOW_SHARE)
     records = [
-        _record(f"ONNX Runtime alone, batch {batch}", rows, rows / raw, raw, 0),
+        _record("ONNX Runtime alone, best batch", rows, rows / raw, raw, 0) | {"batch": batch},
         _record("statewise lanes", rows, took, raw, len(work.lengths)),
     ]
     peers: dict[str, Callable[[Workload, int], tuple[float, Float32]]] = {
@@ -73,11 +88,39 @@ def _on_one_core(work: Workload, options: argparse.Namespace) -> list[Record]:
 
 def _from_file_to_file(work: Workload) -> list[Record]:
     rows, entities = len(work.features), len(work.lengths)
-    return [
-        _record("score, 1 worker, files", rows, contenders.command(work, 1), None, entities),
-        _record("score, 2 workers, files", rows, contenders.command(work, 2), None, entities),
-        _record("Ray Data map_batches, files", rows, contenders.ray_plain(work), None, entities),
-    ]
+    ways: dict[str, Callable[[], float]] = {
+        "score, 1 worker, files": lambda: contenders.command(work, 1),
+        "score, 2 workers, files": lambda: contenders.command(work, 2),
+        "Ray Data map_batches, files": lambda: contenders.ray_plain(work),
+    }
+    records = []
+    for name, score in ways.items():
+        before = _others()
+        record = _record(name, rows, score(), None, entities)
+        records.append(record | {"others_cpu_seconds": _others() - before})
+    return records
+
+
+def _others() -> float:
+    """Processor time that others than this process and its children, once ended, have used."""
+    return cores.machine_cpu_seconds() - sum(os.times()[:4])
+
+
+def _memory(work: Workload, options: argparse.Namespace) -> list[Record]:
+    megabytes = _QUICK_TABLE if options.quick else _TABLE
+    table, output = work.folder / "large.parquet", work.folder / "large.answers.parquet"
+    features = work.features.shape[1]
+    companies: tuple[memory.Company, ...] = ("sorted", "mixed")
+    records = []
+    for company in companies:
+        rows = memory.make(table, megabytes, features, company)
+        took = memory.measure(work.step_model, table, output, _MEMORY)
+        name = f"memory, {company}, {_MEMORY} MB allowed"
+        entities = memory.entities(rows)
+        record = _record(name, took.rows, took.seconds, None, entities)
+        sizes: Record = {"table_megabytes": megabytes, "peak_megabytes": took.megabytes}
+        records.append(record | sizes)
+    return records
 
 
 def _require(name: str, answers: Float32, expected: Float32) -> None:
@@ -105,11 +148,22 @@ def _record(name: str, rows: int, seconds: float, raw: float | None, entities: i
     }
 
 
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--parts",
+        nargs="+",
+        choices=_PARTS,
+        default=_PARTS,
+        help="measure only these; records of the others stay as they are",
+    )
+
+
 BENCHMARK = Benchmark(
     name="scoring",
     summary="batch scoring beside a call an entity, padded batches and Ray Data",
     description=_DESCRIPTION,
-    add_arguments=lambda parser: None,
+    add_arguments=_add_arguments,
+    identity="contender",
     measure=measure,
     columns=(
         Column("contender", "contender"),
@@ -118,5 +172,7 @@ BENCHMARK = Benchmark(
         Column("seconds", "seconds", ".1f"),
         Column("rows/s", "rows_per_second", ",.0f"),
         Column("of ONNX Runtime %", "share_percent", ".1f"),
+        Column("others' cpu s", "others_cpu_seconds", ".1f"),
+        Column("peak MB", "peak_megabytes", ",.0f"),
     ),
 )

@@ -14,11 +14,11 @@ from pyarrow import ipc
 
 from service.errors import TableError
 from service.offline.sortable import restored, sortable, sortable_type
+from service.offline.source import batch_rows
 from service.offline.steps import Block, missing
 
 # Rows of one entity and order stay as they stood, so that a second run finds them alike.
 _QUERY = 'SELECT * FROM steps ORDER BY "entity", "order" NULLS LAST, "file", "number"'
-_ROWS = 16_384
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,11 @@ class Form:
     entity: pa.DataType
     order: pa.DataType
     features: int
+
+    @property
+    def batch_rows(self) -> int:
+        """Rows of each batch of the sorted file, but the last."""
+        return batch_rows(self.features)
 
     @property
     def schema(self) -> pa.Schema:
@@ -114,7 +119,7 @@ def sort(blocks: Iterator[Block], form: Form, path: Path, megabytes: int) -> Ite
             )
             found = connection.sql(_QUERY)
             with ipc.new_file(str(path), form.schema) as writer:
-                for batch in found.to_arrow_reader(_ROWS):
+                for batch in found.to_arrow_reader(form.batch_rows):
                     kept = batch.cast(form.schema)
                     writer.write_batch(kept)
                     yield form.unpack(kept)
@@ -140,6 +145,9 @@ class _Source:
         try:
             for block in self._blocks:
                 yield self._form.pack(block)
+        except GeneratorExit:
+            # The library wants no more, for a reason of its own.
+            raise
         except BaseException as error:
             # The library would tell of it in words of its own.
             self.failure = error
@@ -156,7 +164,8 @@ class SortedSteps:
 
     def blocks(self, start: int) -> Iterator[tuple[int, Block]]:
         """Steps from about a position on, and the position of each block's first."""
+        rows = self._form.batch_rows
         with pa.OSFile(str(self._path)) as file:
             reader = ipc.open_file(file)
-            for index in range(start // _ROWS, reader.num_record_batches):
-                yield index * _ROWS, self._form.unpack(reader.get_batch(index))
+            for index in range(start // rows, reader.num_record_batches):
+                yield index * rows, self._form.unpack(reader.get_batch(index))

@@ -16,8 +16,14 @@ from service.errors import TableError
 from service.offline.separated import CsvSource, reading
 
 _BUFFER_BYTES = 256 * 1024
-# Few enough that a batch's columns are still in the cache when they become rows.
-BATCH_ROWS = 16_384
+# Few enough that a batch's columns are still in the cache when they become rows, and, of wide rows,
+# that a batch is small beside a window.
+_BATCH_ROWS, _BATCH_CELLS = 16_384, 2_097_152
+
+
+def batch_rows(columns: int) -> int:
+    """How many rows of so many columns are handled at once."""
+    return max(1, min(_BATCH_ROWS, _BATCH_CELLS // max(1, columns)))
 
 
 class Source(Protocol):
@@ -66,9 +72,9 @@ class ParquetSource:
         while group < len(self._groups) and first + self._groups[group] <= start:
             first += self._groups[group]
             group += 1
-        rest = list(range(group, len(self._groups)))
+        rest, rows = list(range(group, len(self._groups))), batch_rows(len(names))
         with reading(self.path, "Parquet"), self._open() as file:
-            for batch in file.iter_batches(BATCH_ROWS, row_groups=rest, columns=list(names)):
+            for batch in file.iter_batches(rows, row_groups=rest, columns=list(names)):
                 yield first, batch
                 first += len(batch)
 
@@ -98,15 +104,15 @@ class ArrowSource:
     def batches(self, names: Sequence[str], start: int) -> Iterator[tuple[int, pa.RecordBatch]]:
         """Every batch from the file's beginning."""
         wanted = [self.schema.get_field_index(name) for name in names]
-        first = 0
+        first, rows = 0, batch_rows(len(names))
         with reading(self.path, "Arrow"), pa.OSFile(str(self.path)) as file:
             reader = self._open(file, wanted)
             whole = (
                 map(reader.get_batch, range(reader.num_record_batches)) if self._is_file else reader
             )
             for batch in whole:
-                for offset in range(0, len(batch), BATCH_ROWS):
-                    yield first + offset, batch.slice(offset, BATCH_ROWS)
+                for offset in range(0, len(batch), rows):
+                    yield first + offset, batch.slice(offset, rows)
                 first += len(batch)
 
     def _open(

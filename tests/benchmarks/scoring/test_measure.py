@@ -15,6 +15,8 @@ CONTENDERS = [
     "score, 1 worker, files",
     "score, 2 workers, files",
     "Ray Data map_batches, files",
+    "memory, sorted, 400 MB allowed",
+    "memory, mixed, 400 MB allowed",
 ]
 
 
@@ -22,7 +24,7 @@ def test_a_quick_run_records_every_contender(tmp_path, capsys):
     assert main(["scoring", "--quick", "--results", str(tmp_path)]) == 0
 
     records = json.loads((tmp_path / "scoring.json").read_text())
-    assert [record["contender"].partition(", batch")[0] for record in records] == CONTENDERS
+    assert [record["contender"].partition(", best")[0] for record in records] == CONTENDERS
     for record in records:
         rate = record["rows"] / record["seconds"]
         assert record["rows_per_second"] == pytest.approx(rate)
