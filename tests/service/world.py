@@ -14,8 +14,8 @@ from service.stores.memory import MemoryStore
 
 # Those that move streams on come more often than those that break things.
 ACTIONS = (
-    *["open"] * 4, *["push"] * 10, *["checkpoint"] * 2, "cancel", "leave", "forget", "close",
-    "export", "crash", "unload", "store", "expire",
+    *["open"] * 4, *["push"] * 10, *["checkpoint"] * 2, *["cancel"] * 3, "leave", "forget",
+    "close", "export", "crash", "unload", "store", "expire",
 )  # fmt: skip
 
 
