@@ -112,7 +112,7 @@ class Caller:
         # Of each chunk that was sent, its steps.
         self.sizes: list[int] = []
         self.received = 0
-        self.tried = self.left_over = False
+        self.tried = self.left_over = self.closing = False
         self.stream = None
 
     @property
@@ -153,6 +153,8 @@ class Caller:
         self.take(number, await server.streams.push(stream, sent))
 
     async def close(self, server: Server) -> None:
+        # It is done even where its answer is lost.
+        self.closing = True
         await server.operations.close(self.name, "")
         self.begin()
 

@@ -104,8 +104,8 @@ class World:
                 caller.left_over = False
                 if kind == "open" and error.reason == "STREAM_CLOSED":
                     # Of the life before, since its owner alone closes one, and then begins anew.
-                    assert not caller.sizes, "closed by nobody"
-                    caller.tried = False
+                    assert caller.closing or not caller.sizes, "closed by nobody"
+                    caller.begin()
             except ServiceError as error:
                 caller.stream = None if kind in ("open", "push") else caller.stream
                 # Of the life before: it was closed at another server.
