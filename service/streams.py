@@ -10,13 +10,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Iterator
 
 from service.chunks import Chunk, Float32, decode
-from service.errors import (
-    AlreadyExists,
-    InvalidArgument,
-    ServiceError,
-    stopping,
-    unloaded,
-)
+from service.errors import AlreadyExists, InvalidArgument, ServiceError, stopping, unloaded
 from service.live import Stream, gap, note, untimely
 from service.metrics import Metrics
 from service.models import Models, ServedModel
@@ -215,7 +209,7 @@ class Streams:
     async def evict(self, model: ServedModel, seconds: float) -> None:
         """Waits until a model that is no longer served has no stream, at most `seconds`.
 
-        What is left then parts: its call is told why.
+        What is left then parts: its call is told why. None of its steps is under way afterwards.
         """
         if self._of(model):
             emptied = self._evictions[id(model)] = asyncio.Event()
@@ -228,6 +222,9 @@ class Streams:
             stream.end(unloaded(model.name, model.version))
             await self.part(stream)
         model.batcher.close()
+        landed = asyncio.Event()
+        model.batcher.at_rest(landed.set)
+        await landed.wait()
 
     def close(self, stream: Stream) -> int:
         """Ends a stream and frees its slot; returns the steps it took. Closing twice is closing."""
