@@ -9,8 +9,8 @@ from collections import deque
 
 from service.access import Identity
 from service.alone import Done
+from service.durability.handover import Key
 from service.errors import Exhausted, InvalidArgument, shorten
-from service.handover import Key
 from service.live import Stream
 from service.models import ServedModel
 from service.requests import Request

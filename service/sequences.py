@@ -11,8 +11,8 @@ import logging
 from collections import OrderedDict
 
 from service.alone import Done, infer_alone, spend
+from service.durability.handover import Handover, Key
 from service.errors import InvalidArgument, ServiceError, stopping
-from service.handover import Handover, Key
 from service.live import Stream
 from service.metrics import Metrics
 from service.models import Models, ServedModel

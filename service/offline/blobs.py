@@ -1,9 +1,10 @@
 """States of one model as portable blobs, the same that streams export and resume from.
 
-Owns the model's side of it. The bytes are `service.blob`'s, the checks `service.snapshots`'.
+Owns the model's side of it. The bytes are `blob`'s, the checks `snapshots`', both of
+`service.durability`.
 """
 
-from service import blob, snapshots
+from service.durability import blob, snapshots
 from service.engine import Engine
 from service.selftest import SelfTest
 from service.tensors import Array

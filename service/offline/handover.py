@@ -12,7 +12,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from protos.statewise.v1.state_pb2 import Kept
-from service import blob
+from service.durability import blob
 from service.errors import SettingsError, TableError
 from service.offline import states
 from service.stores.opening import open_store

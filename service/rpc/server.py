@@ -30,15 +30,16 @@ from protos.statewise.v1.stream_pb2_grpc import add_StreamServiceServicer_to_ser
 from service import repository, tracing, versions
 from service.access import Access
 from service.catalogue import Catalogue
+from service.durability.handover import Handover
+from service.durability.keeping import Keeper
+from service.durability.kept import KeptStreams
+from service.durability.keys import load_state_keys
+from service.durability.operations import Operations
+from service.durability.silence import Silence
 from service.errors import SettingsError
-from service.handover import Handover
-from service.keeping import Keeper
-from service.kept import KeptStreams
-from service.keys import load_state_keys
 from service.loader import load_model
 from service.metrics import Metrics
 from service.models import Models
-from service.operations import Operations
 from service.quotas import Limits, Quotas
 from service.rpc.access import Guard
 from service.rpc.doorway import Doorway
@@ -51,7 +52,6 @@ from service.rpc.unreadable import Forgiving
 from service.rpc.wakeups import wake_in_batches
 from service.sequences import Sequences
 from service.settings import Settings, address
-from service.silence import Silence
 from service.stores.opening import open_store
 from service.streams import Streams
 

@@ -5,7 +5,7 @@ Owns the conversion between its messages and `operations`, and nothing else.
 
 from protos.statewise.v1 import state_pb2 as wire
 from protos.statewise.v1.state_pb2_grpc import StateServiceServicer
-from service.operations import Operations, Summary
+from service.durability.operations import Operations, Summary
 from service.rpc.access import caller
 from service.rpc.status import answered
 

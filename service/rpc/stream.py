@@ -17,10 +17,10 @@ from protos.statewise.v1 import stream_pb2 as wire
 from protos.statewise.v1.stream_pb2_grpc import StreamServiceServicer
 from service import tracing
 from service.chunks import Chunk
+from service.durability.kept import KeptStreams
+from service.durability.openings import Opened
 from service.errors import InvalidArgument, ProtocolViolation, RateExceeded, ServiceError, stopping
-from service.kept import KeptStreams
 from service.live import Stream as LiveStream
-from service.openings import Opened
 from service.rpc.access import caller
 from service.rpc.doorway import Doorway
 from service.rpc.status import errors_as_status

@@ -31,6 +31,7 @@ BREACHES = [
     ("benchmarks", "benchmarks/errors.py", "import demo"),
     ("layers", "service/arena.py", "import service.batcher"),
     ("layers", "service/streams.py", "import service.rpc.stream"),
+    ("durability", "service/durability/blob.py", "import service.durability.kept"),
     ("cycles", "training/reference.py", "import training.reference_backward"),
     ("torch", "export/step_graph.py", "import torch"),
     ("onnx", "training/gru.py", "import onnx"),

@@ -21,9 +21,10 @@ from scale import SCALE
 from protos.content import MANIFEST_KEY, read_metadata
 from protos.inference.model_config_pb2 import ModelConfig
 from protos.statewise.v1 import state_pb2 as wire
-from service import artifact, blob, config
+from service import artifact, config
+from service.durability import blob
+from service.durability.openings import outputs_of, parsed
 from service.errors import ServiceError
-from service.openings import outputs_of, parsed
 from service.stores.store import Record
 
 MOST_BYTES = 64 * 1024 * 1024

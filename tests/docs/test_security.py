@@ -9,7 +9,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from service.keys import load_state_keys
+from service.durability.keys import load_state_keys
 from service.rpc.tls import server_credentials
 from service.settings import Settings
 from service.token_file import hash_token, load_callers

@@ -7,7 +7,7 @@ import numpy as np
 from fakes import fake_kept
 
 from service.access import EVERYBODY
-from service.handover import Handover
+from service.durability.handover import Handover
 from service.loader import load_model
 from service.metrics import Metrics
 from service.models import Models

@@ -14,9 +14,9 @@ from service.arena import Arena
 from service.artifact import Artifact, Golden
 from service.batcher import Batcher
 from service.chunks import Chunk
-from service.keeping import Keeper
-from service.kept import KeptStreams
-from service.keys import StateKeys
+from service.durability.keeping import Keeper
+from service.durability.kept import KeptStreams
+from service.durability.keys import StateKeys
 from service.metrics import Metrics
 from service.models import Models, ServedModel
 from service.ready import Ready

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 from fakes import STATE, DurableStore, Float32, alone, chunk, fake_kept, fake_model, fake_streams
 
-from service import blob
-from service.kept import KeptStreams
-from service.keys import StateKeys
+from service.durability import blob
+from service.durability.kept import KeptStreams
+from service.durability.keys import StateKeys
+from service.durability.openings import Opening, Resume, parsed
+from service.durability.operations import Operations
 from service.live import Stream
 from service.models import ServedModel
-from service.openings import Opening, Resume, parsed
-from service.operations import Operations
 from service.stores.memory import MemoryStore
 from service.stores.store import Record, away
 from service.streams import Streams

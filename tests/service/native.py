@@ -15,8 +15,8 @@ from protos.statewise.v1.stream_pb2_grpc import (
     StreamServiceStub,
     add_StreamServiceServicer_to_server,
 )
-from service.kept import KeptStreams
-from service.operations import Operations
+from service.durability.kept import KeptStreams
+from service.durability.operations import Operations
 from service.rpc.state import StateServicer
 from service.rpc.stream import StreamServicer
 from service.streams import Streams

@@ -10,11 +10,11 @@ import numpy as np
 from fakes import FakeEngine, alone, chunk, distinct, fake_kept, fake_model, fake_streams
 from storage import Clock
 
-from service import blob
+from service.durability import blob
+from service.durability.openings import Opening, Resume
+from service.durability.operations import Operations
 from service.errors import ServiceError
 from service.live import Stream
-from service.openings import Opening, Resume
-from service.operations import Operations
 from service.stores.memory import MemoryStore
 from service.stores.store import away
 

@@ -8,12 +8,12 @@ import pytest
 from fakes import FakeEngine, chunk, distinct, fake_batcher, fake_model, submit
 from prometheus_client import CollectorRegistry
 
+from service.durability.keeping import Keeper
+from service.durability.kept import KeptStreams
+from service.durability.openings import Opening, Resume
 from service.errors import Unavailable
-from service.keeping import Keeper
-from service.kept import KeptStreams
 from service.metrics import Metrics
 from service.models import Models
-from service.openings import Opening, Resume
 from service.settings import Settings
 from service.stores.memory import MemoryStore
 from service.streams import Streams
@@ -107,7 +107,7 @@ async def test_steps_that_came_to_nothing_are_counted():
 async def test_the_lag_is_the_age_of_the_oldest_chunk_that_is_not_stored(monkeypatch):
     server = Server()
     now = 100.0
-    monkeypatch.setattr("service.keeping.time.monotonic", lambda: now)
+    monkeypatch.setattr("service.durability.keeping.time.monotonic", lambda: now)
     first, second = await server.open("first"), await server.open("second")
     assert server.value("checkpoint_lag_seconds") == 0
 

@@ -3,8 +3,9 @@
 isort:skip_file
 The states of streams, outside of them: as portable blobs, and as what a server keeps.
 
-A blob is the bytes of a header and a Snapshot (service/blob.py says how they stand). Callers
-treat it as one value: it goes from Export to Import, from Closed to Open, from a table to a store.
+A blob is the bytes of a header and a Snapshot (service/durability/blob.py says how they stand).
+Callers treat it as one value: it goes from Export to Import, from Closed to Open, from a table to
+a store.
 """
 
 import builtins

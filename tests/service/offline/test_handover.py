@@ -14,7 +14,7 @@ from pyarrow import parquet
 from statewise_client.blocking import Client
 
 from protos.statewise.v1.state_pb2 import Kept
-from service import blob
+from service.durability import blob
 from service.errors import SettingsError, TableError
 from service.offline.handover import load
 from service.offline.score import score

@@ -5,8 +5,8 @@ from fakes import DurableStore, chunk, distinct, doorway, fake_kept, fake_model,
 from statewise_client.aio import Client
 
 from protos.statewise.v1.stream_pb2_grpc import add_StreamServiceServicer_to_server
-from service.openings import Opening
-from service.operations import Operations
+from service.durability.openings import Opening
+from service.durability.operations import Operations
 from service.rpc.stream import StreamServicer
 from service.stores.store import Fate
 

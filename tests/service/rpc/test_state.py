@@ -11,8 +11,8 @@ from native import details, failure, listening, opened, said
 from protos.statewise.v1 import state_pb2 as wire
 from protos.statewise.v1.state_pb2_grpc import StateServiceStub
 from protos.statewise.v1.stream_pb2_grpc import StreamServiceStub
-from service import blob
-from service.keys import StateKeys
+from service.durability import blob
+from service.durability.keys import StateKeys
 
 
 @asynccontextmanager

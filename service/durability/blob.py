@@ -21,8 +21,8 @@ import numpy as np
 from google.protobuf.message import DecodeError
 
 from protos.statewise.v1 import state_pb2 as wire
+from service.durability.snapshots import NamedState, Snapshot
 from service.errors import InvalidArgument, shorten
-from service.snapshots import NamedState, Snapshot
 from service.tensors import Array, dtype_of_name
 
 _MAGIC = b"SWSTATE\0"

@@ -5,14 +5,14 @@ is then told, is `kept`'s affair.
 """
 
 from protos.statewise.v1.state_pb2 import Kept
-from service import blob, snapshots
-from service.copies import Copy
+from service.durability import blob, snapshots
+from service.durability.copies import Copy
+from service.durability.keeping import Keeper
+from service.durability.openings import Opening
+from service.durability.snapshots import Snapshot
 from service.errors import AlreadyExists, Unavailable, shorten, stopping, unloaded
-from service.keeping import Keeper
 from service.live import Stream
 from service.models import Models, ServedModel
-from service.openings import Opening
-from service.snapshots import Snapshot
 from service.stores.store import Claim, Record
 from service.streams import Streams
 

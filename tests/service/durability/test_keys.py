@@ -4,10 +4,10 @@ import secrets
 import numpy as np
 import pytest
 
-from service import blob
+from service.durability import blob
+from service.durability.keys import StateKeys, load_state_keys
+from service.durability.snapshots import NamedState, Snapshot
 from service.errors import InvalidArgument, SettingsError
-from service.keys import StateKeys, load_state_keys
-from service.snapshots import NamedState, Snapshot
 
 KEYS = [secrets.token_hex(32) for _ in range(3)]
 STATE = NamedState("state", np.random.default_rng(5).normal(size=16).astype(np.float32))

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays, from_dtype
 
 from protos.statewise.v1 import state_pb2 as wire
-from service.blob import decode, encode
+from service.durability.blob import decode, encode
+from service.durability.snapshots import NamedState, Snapshot, take
 from service.errors import InvalidArgument
-from service.snapshots import NamedState, Snapshot, take
 
 KEY, OLD_KEY, FOREIGN_KEY = (bytes([number]) * 32 for number in (1, 2, 3))
 DTYPES = (

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from fakes import DurableStore, alone, chunk, distinct, fake_kept, fake_model, fake_streams
 
+from service.durability.openings import Opening, Resume
 from service.errors import AlreadyExists, Gone, NotFound
 from service.live import idle
-from service.openings import Opening, Resume
 
 
 def server(store=None):

@@ -7,10 +7,10 @@ import pytest
 from fakes import alone, distinct, fake_model
 from kept_server import kept_server, state_after
 
-from service import blob
+from service.durability import blob
+from service.durability.keys import StateKeys
+from service.durability.snapshots import NamedState
 from service.errors import AlreadyExists, Gone, InvalidArgument, NotFound, Unavailable
-from service.keys import StateKeys
-from service.snapshots import NamedState
 
 KEY, FOREIGN_KEY = (StateKeys(bytes([number]) * 32) for number in (1, 2))
 

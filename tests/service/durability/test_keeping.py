@@ -116,7 +116,7 @@ async def test_many_states_are_written_in_writes_of_a_bounded_size():
 
 
 async def test_what_a_store_did_not_take_waits_and_is_written_later(caplog):
-    caplog.set_level(logging.INFO, "service.rounds")
+    caplog.set_level(logging.INFO, "service.durability.rounds")
     server = kept_server()
     inputs, others = distinct(4, 7), distinct(1, 8)
     stream, other = await server.begun(), await server.begun("fan")

@@ -7,9 +7,9 @@ import pytest
 from fakes import FakeEngine, alone, chunk, distinct, fake_kept, fake_model, fake_streams
 from storage import Clock
 
+from service.durability.openings import Opening, Resume, parsed
+from service.durability.operations import Operations
 from service.errors import Exhausted, Gone, ModelFault, Unavailable
-from service.openings import Opening, Resume, parsed
-from service.operations import Operations
 from service.stores.memory import MemoryStore
 
 

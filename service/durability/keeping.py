@@ -13,16 +13,16 @@ import time
 from collections.abc import Callable, Sequence
 from itertools import islice
 
-from service.copies import Copy, copies_of, records_of
+from service.durability.copies import Copy, copies_of, records_of
+from service.durability.keys import StateKeys
+from service.durability.rounds import Rounds
+from service.durability.sweeping import Sweeper
 from service.errors import ServiceError
-from service.keys import StateKeys
 from service.live import Stream, taken_over
 from service.metrics import Metrics
 from service.models import ServedModel
-from service.rounds import Rounds
 from service.settings import Settings
 from service.stores.store import Claim, Record, Store
-from service.sweeping import Sweeper
 from service.tensors import Array
 
 # Rounds may take one of so many parts of the time; records of one write, whose time is bounded.

@@ -7,8 +7,8 @@ limit of their own. Knows nothing of transports.
 
 import asyncio
 
+from service.durability.kept import KeptStreams
 from service.errors import Unavailable
-from service.kept import KeptStreams
 from service.live import Stream
 from service.streams import Streams
 

@@ -8,10 +8,10 @@ requests.
 
 import time
 
-from service import blob
-from service.kept import KeptStreams
+from service.durability import blob
+from service.durability.kept import KeptStreams
+from service.durability.openings import parsed
 from service.live import Stream
-from service.openings import parsed
 from service.requests import SequenceId
 from service.streams import new_id
 

@@ -10,15 +10,11 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from service import blob
-from service.beginnings import Beginnings
-from service.copies import Copy, copy_at_rest
-from service.errors import InvalidArgument, ServiceError, Unavailable, shorten, stopping
-from service.keeping import Keeper
-from service.live import Keeping, Stream, idle, note, taken_over
-from service.metrics import Metrics
-from service.models import Models, ServedModel
-from service.openings import (
+from service.durability import blob
+from service.durability.beginnings import Beginnings
+from service.durability.copies import Copy, copy_at_rest
+from service.durability.keeping import Keeper
+from service.durability.openings import (
     BEGIN_ANEW,
     Opened,
     Opening,
@@ -31,7 +27,11 @@ from service.openings import (
     parsed,
     wanted,
 )
-from service.snapshots import Snapshot
+from service.durability.snapshots import Snapshot
+from service.errors import InvalidArgument, ServiceError, Unavailable, shorten, stopping
+from service.live import Keeping, Stream, idle, note, taken_over
+from service.metrics import Metrics
+from service.models import Models, ServedModel
 from service.stores.store import Fate
 from service.streams import Streams, new_id
 

@@ -11,11 +11,11 @@ from typing import NamedTuple
 import numpy as np
 
 from protos.statewise.v1.state_pb2 import Kept
-from service import blob, snapshots
+from service.durability import blob, snapshots
+from service.durability.openings import kept_results
+from service.durability.snapshots import Snapshot
 from service.live import Stream
 from service.models import ServedModel
-from service.openings import kept_results
-from service.snapshots import Snapshot
 from service.stores.store import Record
 from service.tensors import Array
 

@@ -3,13 +3,13 @@
 import pytest
 from fakes import fake_kept, fake_model, fake_streams
 
-from service.openings import Opening
-from service.operations import Operations
+from service.durability.openings import Opening
+from service.durability.operations import Operations
 
 
 @pytest.mark.parametrize("size", [1, 7, 12, 5_000])
 async def test_pages_together_are_all_streams(size, monkeypatch):
-    monkeypatch.setattr("service.operations._LARGEST_PAGE", 8)
+    monkeypatch.setattr("service.durability.operations._LARGEST_PAGE", 8)
     streams = fake_streams(fake_model(capacity=30))
     kept = fake_kept(streams)
     operations = Operations(streams._models, streams, kept)

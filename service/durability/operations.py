@@ -7,13 +7,13 @@ import heapq
 from dataclasses import dataclass
 from dataclasses import replace as replace_fields
 
-from service import blob, snapshots
+from service.durability import blob, snapshots
+from service.durability.kept import KeptStreams
+from service.durability.openings import not_there, parsed
+from service.durability.snapshots import Snapshot
 from service.errors import Gone, InvalidArgument, shorten
-from service.kept import KeptStreams
 from service.live import Stream
 from service.models import Models
-from service.openings import not_there, parsed
-from service.snapshots import Snapshot
 from service.stores.store import Fate, Record
 from service.streams import Streams, new_id
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from service.artifact import Artifact
+from service.durability.snapshots import NamedState, packed_row, take
 from service.errors import InvalidArgument
 from service.selftest import SelfTest
-from service.snapshots import NamedState, packed_row, take
 from service.tensors import Layout, Tensor
 
 ARTIFACT = Artifact(Path("pump/3/model.onnx"), b"", "pump", "sha256:weights")
