@@ -45,13 +45,7 @@ class Slots:
             Exhausted: every row is in use.
         """
         if not self._free:
-            raise Exhausted(
-                f"all {self.capacity} streams of this model are in use; try again in "
-                f"{_RETRY_SECONDS:g} s or another server, or raise --max-streams",
-                reason="STREAMS_EXHAUSTED",
-                retry_after=_RETRY_SECONDS,
-                max_streams=self.capacity,
-            )
+            raise exhausted(self.capacity)
         row = self._free.pop()
         return Slot(row, self._generations[row])
 
@@ -62,3 +56,14 @@ class Slots:
         self._generations[slot.row] += 1
         self._free.append(slot.row)
         return True
+
+
+def exhausted(capacity: int) -> Exhausted:
+    """Every row is in use."""
+    return Exhausted(
+        f"all {capacity} streams of this model are in use; try again in "
+        f"{_RETRY_SECONDS:g} s or another server, or raise --max-streams",
+        reason="STREAMS_EXHAUSTED",
+        retry_after=_RETRY_SECONDS,
+        max_streams=capacity,
+    )

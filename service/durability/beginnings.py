@@ -50,8 +50,9 @@ class Beginnings:
         claim = await self._keeper.begin(record)
         old = claim.record
         if not claim.epoch and old is not None and old.owner == owner:
-            untouched = not old.sequence and not old.payload
-            if replace or untouched:
+            # Nobody has used it, and nobody else can have it live.
+            unused = not old.sequence and not old.payload and not self._keeper.store.shared
+            if replace or unused:
                 claim = await self._keeper.replace(record)
         if not claim.epoch:
             raise AlreadyExists(

@@ -15,6 +15,7 @@ from itertools import islice
 
 from service.durability.copies import Copy, copies_of, records_of
 from service.durability.keys import StateKeys
+from service.durability.removals import Removal, Removals
 from service.durability.rounds import Rounds
 from service.durability.sweeping import Sweeper
 from service.errors import ServiceError
@@ -22,7 +23,7 @@ from service.live import Stream, taken_over
 from service.metrics import Metrics
 from service.models import ServedModel
 from service.settings import Settings
-from service.stores.store import Claim, Record, Store
+from service.stores.store import Claim, Fate, Record, Store
 from service.tensors import Array
 
 # Rounds may take one of so many parts of the time; records of one write, whose time is bounded.
@@ -53,7 +54,7 @@ class Keeper:
         self.on_fenced: Callable[[Stream], object] = lambda stream: None
         self._dirty: dict[str, Stream] = {}
         self._copies: dict[str, Copy] = {}
-        self._removals: dict[str, int] = {}
+        self._removals = Removals(store)
         # Streams whose states are copied as soon as no step is under way.
         self._leaving: dict[str, asyncio.Event] = {}
         self._held: dict[str, Stream] = {}
@@ -108,18 +109,22 @@ class Keeper:
 
         stream.model.batcher.at_rest(left)
 
-    def forget(self, stream_id: str, epoch: int) -> None:
-        """Removes a stream that was closed."""
+    def forget(self, stream_id: str, epoch: int, fate: Fate = Fate.CLOSED) -> Removal:
+        """Removes a stream; whoever asks for it is told what became of it."""
         for one in (self._held, self._dirty, self._copies):
             one.pop(stream_id, None)
-        self._removals[stream_id] = epoch
         self._wake.set()
+        return self._removals.add(Removal(stream_id, epoch, fate))
 
-    async def removed(self, stream_id: str) -> None:
-        """Returns once a stream that was closed is removed; where the store fails, at once."""
+    async def removed(self, removal: Removal) -> bool:
+        """Returns once a stream is removed; False where it goes on at another server.
+
+        Where the store fails it is removed later: True.
+        """
         with contextlib.suppress(ServiceError):
             async with self._writing:
-                await self._settle_removal(stream_id)
+                await self._removals.settle(removal.stream_id)
+        return not removal.overtaken
 
     def let_go(self, stream: Stream) -> None:
         """Copies no state of a stream any more, since its slot may be another's from now on."""
@@ -166,7 +171,7 @@ class Keeper:
     async def page(self, after: str, limit: int, owner: str | None) -> list[Record]:
         """Records by id as in `Store.page`; what was closed is not among them."""
         async with self._writing:
-            await self._remove()
+            await self._removals.settle_all()
             return await self.store.page(after, limit, owner)
 
     async def run(self) -> None:
@@ -196,7 +201,7 @@ class Keeper:
             # A bound, since streams that go on bring more while this is written.
             for _ in range(1 + len(self._copies) // _MOST_RECORDS):
                 async with self._writing:
-                    await self._remove()
+                    await self._removals.settle_all()
                     if self._copies:
                         await self._write(list(islice(self._copies.values(), _MOST_RECORDS)))
 
@@ -245,22 +250,10 @@ class Keeper:
         leaving = self._leaving.get(stream_id)
         if leaving is not None:
             await leaving.wait()
-        await self._settle_removal(stream_id)
+        await self._removals.settle(stream_id)
         copy = self._copies.get(stream_id)
         if copy is not None:
             await self._write([copy])
-
-    async def _remove(self) -> None:
-        """Removes all that was closed; the lock is held."""
-        for stream_id in list(self._removals):
-            await self._settle_removal(stream_id)
-
-    async def _settle_removal(self, stream_id: str) -> None:
-        epoch = self._removals.get(stream_id)
-        if epoch is not None:
-            await self.store.remove(stream_id, epoch)
-            if self._removals[stream_id] == epoch:
-                del self._removals[stream_id]
 
     async def _write(self, copies: Sequence[Copy]) -> None:
         """Writes copies; the lock is held."""

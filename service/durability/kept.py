@@ -5,10 +5,7 @@ call at a time has a stream: a resume takes a live stream over, and the call bef
 and how states are written is the keeper's affair. Knows nothing of gRPC.
 """
 
-import asyncio
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from service.durability import blob
 from service.durability.beginnings import Beginnings
@@ -27,11 +24,14 @@ from service.durability.openings import (
     parsed,
     wanted,
 )
+from service.durability.removals import Removal
 from service.durability.snapshots import Snapshot
-from service.errors import InvalidArgument, ServiceError, Unavailable, shorten, stopping
+from service.durability.turns import Turns
+from service.errors import InvalidArgument, ServiceError, stopping
 from service.live import Keeping, Stream, idle, note, taken_over
 from service.metrics import Metrics
 from service.models import Models, ServedModel
+from service.slots import exhausted
 from service.stores.store import Fate
 from service.streams import Streams, new_id
 
@@ -46,8 +46,7 @@ class KeptStreams:
         self._metrics = metrics
         self.keeper = keeper
         self.beginnings = Beginnings(models, streams, keeper)
-        self._opening: set[str] = set()
-        self._tasks: set[asyncio.Task[Opened]] = set()
+        self.turns = Turns()
         streams.on_taken, streams.on_closed = keeper.taken, keeper.let_go
         streams.part = self._part
         keeper.on_fenced = self._fenced
@@ -72,15 +71,11 @@ class KeptStreams:
         try:
             if opening.ephemeral:
                 return self._ephemeral(opening)
-            # Whoever stops waiting does not stop it half-way.
-            task = asyncio.ensure_future(self._open(opening))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-            try:
-                return await asyncio.shield(task)
-            except asyncio.CancelledError:
-                task.add_done_callback(self._abandon)
-                raise
+            return await self.turns.take(
+                opening.stream_id,
+                lambda: self._open(opening),
+                abandoned=lambda opened: self.leave(opened.stream),
+            )
         except ServiceError as error:
             self._metrics.refused_open(error.reason)
             raise
@@ -96,11 +91,13 @@ class KeptStreams:
         else:
             self._keep(stream)
 
-    def close(self, stream: Stream) -> int:
-        """Ends a stream, here and in the store; returns the steps it took."""
+    def close(self, stream: Stream) -> Removal | None:
+        """Ends a stream here, and in the store where it is kept: that is under way then."""
+        removal = None
         if self._streams.get(stream.id) is stream and stream.keeping is not None:
-            self.keeper.forget(stream.id, stream.keeping.epoch)
-        return self._streams.close(stream)
+            removal = self.keeper.forget(stream.id, stream.keeping.epoch)
+        self._streams.close(stream)
+        return removal
 
     def leave_all(self) -> None:
         """Keeps every stream that another server can go on with, and tells their calls."""
@@ -145,15 +142,9 @@ class KeptStreams:
         return copy
 
     async def _open(self, opening: Opening) -> Opened:
-        with self._alone(opening.stream_id):
-            if opening.resume is None:
-                return await self._begin(opening)
-            return await self._resume(opening, opening.resume)
-
-    def _abandon(self, task: "asyncio.Task[Opened]") -> None:
-        """The caller went away while its stream was opened."""
-        if not task.cancelled() and task.exception() is None:
-            self.leave(task.result().stream)
+        if opening.resume is None:
+            return await self._begin(opening)
+        return await self._resume(opening, opening.resume)
 
     async def _part(self, stream: Stream) -> None:
         """Keeps a stream that has ended here, so that it goes on where its model is served."""
@@ -188,15 +179,17 @@ class KeptStreams:
         stream_id = opening.stream_id or new_id()
         model = self._streams.admit(opening.model, opening.version, opening.stream_id)
         snapshot = self.beginnings.given(opening, model)
+        if model.arena.taken == model.arena.capacity:
+            # Before the store is asked, which would give up what is to be replaced.
+            raise exhausted(model.arena.capacity)
         claim = await self.beginnings.keep(
             model, stream_id, opening.owner, snapshot, replace=opening.replace
         )
         try:
             return Opened(self._claimed(model, stream_id, opening.owner, claim.epoch, snapshot))
         except ServiceError:
-            # The next resume goes on with what this one began; a tombstone says that it was closed.
-            if opening.resume is None:
-                self.keeper.forget(stream_id, claim.epoch)
+            # It never was: whoever asks for it is told what was true before.
+            self.keeper.forget(stream_id, claim.epoch, claim.fate)
             raise
 
     async def _resume(self, opening: Opening, resume: Resume) -> Opened:
@@ -282,19 +275,3 @@ class KeptStreams:
         stream.keeping = Keeping(epoch, owner, steps=steps)
         self.keeper.hold(stream)
         return stream
-
-    @contextmanager
-    def _alone(self, stream_id: str) -> Iterator[None]:
-        """One open of an id at a time."""
-        if stream_id and stream_id in self._opening:
-            raise Unavailable(
-                f"stream_id is {shorten(stream_id)!r}, which is being opened by another call; try "
-                "again",
-                reason="STREAM_BUSY",
-                retry_after=0.1,
-            )
-        self._opening.add(stream_id)
-        try:
-            yield
-        finally:
-            self._opening.discard(stream_id)

@@ -85,10 +85,14 @@ class Operations:
         snapshot = blob.decode(state, self._kept.keeper.key, self._kept.keeper.previous)
         model = self._kept.beginnings.model_of(snapshot)
         snapshots.packed_row(snapshot, model)
-        self._streams.admit(model.name, str(model.version), stream_id)
-        stream_id = stream_id or new_id()
-        await self._kept.beginnings.keep(model, stream_id, owner, snapshot, replace=replace)
-        return Summary(stream_id, model.name, str(model.version), 0, snapshot.steps, False, owner)
+        version, named = str(model.version), stream_id or new_id()
+
+        async def keep() -> None:
+            self._streams.admit(model.name, version, stream_id)
+            await self._kept.beginnings.keep(model, named, owner, snapshot, replace=replace)
+
+        await self._kept.turns.take(named, keep)
+        return Summary(named, model.name, version, 0, snapshot.steps, False, owner)
 
     async def fork(self, stream_id: str, new_stream_id: str, owner: str) -> Summary:
         """Keeps the state of one stream under another id as well.
@@ -111,23 +115,40 @@ class Operations:
 
         Raises:
             NotFound: no such stream of this owner.
-            Unavailable: the store can't be reached.
+            Unavailable: the store can't be reached, or the stream is being opened or closed.
         """
-        live = self._live(stream_id, owner)
-        if live is not None:
-            live.end(Gone(f"stream {stream_id!r} was closed by its owner", reason="STREAM_CLOSED"))
-            copy = await self._kept.copy(live)
-            state = self._kept.beginnings.blob_of(copy) if return_state else b""
-            steps = self._kept.close(live)
-            await self._kept.keeper.removed(stream_id)
-            return steps, state
-        record = await self._record(stream_id, owner)
+
+        async def close() -> tuple[int, bytes]:
+            live = self._live(stream_id, owner)
+            if live is not None:
+                closed = await self._close_live(live, return_state=return_state)
+                if closed is not None:
+                    return closed
+            return await self._close_kept(stream_id, owner, return_state=return_state)
+
+        return await self._kept.turns.take(stream_id, close)
+
+    async def _close_live(self, live: Stream, *, return_state: bool) -> tuple[int, bytes] | None:
+        """None where it was no longer the stream: another server has taken that further."""
+        live.end(Gone(f"stream {live.id!r} was closed by its owner", reason="STREAM_CLOSED"))
+        copy = await self._kept.copy(live)
+        state = self._kept.beginnings.blob_of(copy) if return_state else b""
+        removal = self._kept.close(live)
+        if removal is not None and not await self._kept.keeper.removed(removal):
+            return None
+        return live.steps, state
+
+    async def _close_kept(
+        self, stream_id: str, owner: str, *, return_state: bool
+    ) -> tuple[int, bytes]:
+        """Ends a stream that is not live here; where it is live elsewhere, that is fenced."""
         claim = await self._kept.keeper.claim(stream_id, owner)
-        if not claim.epoch:
-            raise not_there(stream_id, claim.fate)
-        self._kept.keeper.forget(stream_id, claim.epoch)
-        await self._kept.keeper.removed(stream_id)
-        return record.steps, self._state(record) if return_state else b""
+        record = claim.record
+        if not claim.epoch or record is None:
+            raise not_there(stream_id, Fate.UNKNOWN)
+        state = self._state(record) if return_state else b""
+        await self._kept.keeper.removed(self._kept.keeper.forget(stream_id, claim.epoch))
+        return record.steps, state
 
     async def page(self, after: str, limit: int, owner: str | None) -> tuple[list[Summary], str]:
         """Streams by id, those behind `after`; of one owner unless it is None.

@@ -21,6 +21,7 @@ from service.durability.kept import KeptStreams
 from service.durability.openings import Opened
 from service.errors import InvalidArgument, ProtocolViolation, RateExceeded, ServiceError, stopping
 from service.live import Stream as LiveStream
+from service.live import taken_over
 from service.rpc.access import caller
 from service.rpc.doorway import Doorway
 from service.rpc.status import errors_as_status
@@ -132,17 +133,19 @@ class StreamServicer(StreamServiceServicer):
         """Ends a stream whose caller has closed it; says what it was."""
         state = b""
         if closing is not None:
+            removal = None
             try:
                 if closing.return_state and stream.ended is None:
                     state = self._kept.beginnings.blob_of(await self._kept.copy(stream))
             finally:
                 if stream.ended is None:
-                    self._kept.close(stream)
+                    removal = self._kept.close(stream)
             if stream.ended is not None:
                 # It is another call's, which has not asked for its end.
                 raise stream.ended
             # A server that is killed behind its answer leaves nothing of a closed stream.
-            await self._kept.keeper.removed(stream.id)
+            if removal is not None and not await self._kept.keeper.removed(removal):
+                raise taken_over(stream.id)
         return wire.ServerMessage(closed=wire.Closed(steps=stream.steps, state=state))
 
     async def _open(self, context: _Context, call: _Call) -> Opened | None:

@@ -109,12 +109,12 @@ class MemoryStore:
         kept = self._kept.get(stream_id)
         return kept.record if kept is not None else None
 
-    async def remove(self, stream_id: str, epoch: int) -> bool:
+    async def remove(self, stream_id: str, epoch: int, fate: Fate = Fate.CLOSED) -> bool:
         """Leaves a tombstone."""
         there = self._kept.get(stream_id) or self._gone.get(stream_id)
         if there is not None and there.epoch > epoch:
             return False
-        self._bury(stream_id, epoch, Fate.CLOSED)
+        self._bury(stream_id, epoch, fate)
         return True
 
     async def page(self, after: str, limit: int, owner: str | None) -> list[Record]:

@@ -98,9 +98,9 @@ class RedisStore:
         (found,) = await self._call(scripts.READ, [stream_id])
         return _record(stream_id, found) if found else None
 
-    async def remove(self, stream_id: str, epoch: int) -> bool:
+    async def remove(self, stream_id: str, epoch: int, fate: Fate = Fate.CLOSED) -> bool:
         """Leaves a tombstone."""
-        (removed,) = await self._call(scripts.REMOVE, [stream_id, epoch])
+        (removed,) = await self._call(scripts.REMOVE, [stream_id, epoch, fate.value])
         return bool(removed)
 
     async def page(self, after: str, limit: int, owner: str | None) -> list[Record]:

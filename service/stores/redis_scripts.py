@@ -150,7 +150,7 @@ local growth, answers = 0, {{}}
 for i = {FIRST_OWN}, #ARGV, 8 do
     local epoch, fate, weight = look(ARGV[i])
     local asked = tonumber(ARGV[i + 1])
-    local free = asked > epoch or (asked == epoch and fate ~= 'closed' and fate ~= 'expired')
+    local free = asked > epoch or (asked == epoch and (fate == 'kept' or fate == 'evicted'))
     answers[#answers + 1] = free and 1 or 0
     if free then
         growth = growth + RECORD + #ARGV[i + 7] - weight
@@ -190,10 +190,10 @@ if fate == 'kept' then return record(ARGV[{FIRST_OWN}]) end
 REMOVE: Final = f"""#!lua flags=allow-oom
 local mine = {{}}
 {_COMMON}
-local id, asked = ARGV[{FIRST_OWN}], ARGV[{FIRST_OWN + 1}]
+local id, asked, fate = ARGV[{FIRST_OWN}], ARGV[{FIRST_OWN + 1}], ARGV[{FIRST_OWN + 2}]
 local epoch = look(id)
 if epoch > tonumber(asked) then return 0 end
-bury(id, asked, 'closed')
+bury(id, asked, fate)
 raise(asked)
 return 1
 """

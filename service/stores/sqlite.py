@@ -17,7 +17,7 @@ from service.stores import sqlite_file
 from service.stores.gathering import Gathering
 from service.stores.reserve import Reserve
 from service.stores.sqlite_table import Table
-from service.stores.store import LIVE_SECONDS, Claim, Clock, Held, Record, away, full, now_ms
+from service.stores.store import LIVE_SECONDS, Claim, Clock, Fate, Held, Record, away, full, now_ms
 
 Result = TypeVar("Result")
 
@@ -90,9 +90,11 @@ class SqliteStore:
         """The newest record of a stream."""
         return await self._run(lambda: self._table.read(stream_id))
 
-    async def remove(self, stream_id: str, epoch: int) -> bool:
+    async def remove(self, stream_id: str, epoch: int, fate: Fate = Fate.CLOSED) -> bool:
         """Leaves a tombstone."""
-        return await self._run(lambda: self._commit(lambda: self._table.remove(stream_id, epoch)))
+        return await self._run(
+            lambda: self._commit(lambda: self._table.remove(stream_id, epoch, fate))
+        )
 
     async def page(self, after: str, limit: int, owner: str | None) -> list[Record]:
         """Records by id, without payloads."""

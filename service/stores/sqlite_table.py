@@ -123,7 +123,7 @@ class Table:
         """The newest record of a stream."""
         return self._there([stream_id]).get(stream_id, (Fate.UNKNOWN, None))[1]
 
-    def remove(self, stream_id: str, epoch: int) -> bool:
+    def remove(self, stream_id: str, epoch: int, fate: Fate) -> bool:
         """Leaves a tombstone."""
         row = self._execute("SELECT epoch FROM streams WHERE id = ?", (stream_id,)).fetchone()
         if row is not None and row[0] > epoch:
@@ -131,9 +131,9 @@ class Table:
         self._raise_epoch(epoch)
         self._execute(
             f"INSERT INTO streams ({_FILLED}) VALUES"
-            " (?, 0, 'closed', ?, ?, 0, ?, '', '', '', 0, 0, x'')"
+            " (?, 0, ?, ?, ?, 0, ?, '', '', '', 0, 0, x'')"
             f" ON CONFLICT (id) DO UPDATE SET {_UPDATES}",
-            (self._clock(), stream_id, epoch, TOMBSTONE_BYTES),
+            (self._clock(), fate.value, stream_id, epoch, TOMBSTONE_BYTES),
         )
         return True
 
@@ -184,7 +184,7 @@ class Table:
         (fenced,) = self._execute(
             f"WITH asked(number, id, epoch) AS (VALUES {rows}) SELECT json_group_array(number)"
             " FROM asked JOIN streams USING (id) WHERE streams.epoch > asked.epoch"
-            " OR (streams.epoch = asked.epoch AND fate IN ('closed', 'expired'))",
+            " OR (streams.epoch = asked.epoch AND fate NOT IN ('kept', 'evicted'))",
             _flat([(record.stream_id, record.epoch) for record in records]),
         ).fetchone()
         return set(json.loads(fenced))

@@ -127,7 +127,7 @@ class Store(Protocol):
 
         Returns:
             Of each record whether it was written; False where it is fenced: a newer epoch stands
-            there, or the stream was closed or has expired under its own epoch.
+            there, or under its own epoch a tombstone of another kind.
         """
 
     async def touch(self, held: Sequence[tuple[str, int]]) -> None:
@@ -136,8 +136,11 @@ class Store(Protocol):
     async def read(self, stream_id: str) -> Record | None:
         """The newest record of a stream; None where nothing is kept."""
 
-    async def remove(self, stream_id: str, epoch: int) -> bool:
-        """Leaves a tombstone of a closed stream; False where a newer epoch stands there."""
+    async def remove(self, stream_id: str, epoch: int, fate: Fate = Fate.CLOSED) -> bool:
+        """Leaves a tombstone of a stream, and what became of it; False where a newer epoch stands.
+
+        UNKNOWN says that there never was one, and fences all the same.
+        """
 
     async def page(self, after: str, limit: int, owner: str | None) -> list[Record]:
         """Records by id, those behind `after`, without payloads; of one owner unless it is None."""

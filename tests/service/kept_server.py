@@ -14,7 +14,7 @@ from service.durability.operations import Operations
 from service.live import Stream
 from service.models import ServedModel
 from service.stores.memory import MemoryStore
-from service.stores.store import Record, away
+from service.stores.store import Fate, Record, away
 from service.streams import Streams
 
 
@@ -39,9 +39,9 @@ class BreakableStore(DurableStore):
         self.wrote.set()
         return written
 
-    async def remove(self, stream_id: str, epoch: int) -> bool:
+    async def remove(self, stream_id: str, epoch: int, fate: Fate = Fate.CLOSED) -> bool:
         self._reach()
-        return await super().remove(stream_id, epoch)
+        return await super().remove(stream_id, epoch, fate)
 
     def _reach(self) -> None:
         if self.broken:

@@ -90,8 +90,8 @@ async def test_rounds_run_by_themselves(settings):
     removed = asyncio.Event()
     remove = server.store.remove
 
-    async def told(stream_id, epoch):
-        done = await remove(stream_id, epoch)
+    async def told(*removal):
+        done = await remove(*removal)
         removed.set()
         return done
 

@@ -141,6 +141,22 @@ async def test_a_stream_begun_anew_is_safe_from_the_one_before(shelf: Shelf) -> 
     assert kept.payload == b"new"
 
 
+async def test_a_stream_that_never_was_leaves_a_tombstone_that_says_so(shelf: Shelf) -> None:
+    here, there = shelf.open(), shelf.open()
+    zombie = (await here.begin(a_record("s"))).epoch
+    await there.remove("s", zombie)
+    epoch = (await there.begin(a_record("s"))).epoch
+
+    assert await there.remove("s", epoch, Fate.UNKNOWN)
+
+    assert await here.read("s") is None
+    assert await here.claim("s", "ada") == Claim(0, Fate.UNKNOWN)
+    for late in (zombie, epoch):
+        assert await here.write([a_record("s", b"late", late)]) == [False]
+    anew = await here.begin(a_record("s"))
+    assert (anew.fate, anew.epoch > epoch) == (Fate.UNKNOWN, True)
+
+
 async def test_a_lost_stream_is_taken_up_and_closed_again(shelf: Shelf) -> None:
     here, there = shelf.open(), shelf.open()
 

@@ -1,0 +1,112 @@
+"""One change of a stream at a time, done to its end."""
+
+import asyncio
+
+import pytest
+from fakes import alone, distinct
+from kept_server import kept_server, state_after
+
+from service.errors import Gone, Unavailable
+
+
+class Gate:
+    """Holds up the first call of a store's method until it is opened."""
+
+    def __init__(self, store, name):
+        self._method, self._held = getattr(store, name), False
+        self.reached, self.opened = asyncio.Event(), asyncio.Event()
+        setattr(store, name, self)
+
+    async def __call__(self, *arguments):
+        if not self._held:
+            self._held = True
+            self.reached.set()
+            await self.opened.wait()
+        return await self._method(*arguments)
+
+
+async def held_up(server, method, change):
+    """A change that is under way, and the gate that it waits at."""
+    gate = Gate(server.store, method)
+    task = asyncio.ensure_future(change)
+    await gate.reached.wait()
+    return task, gate
+
+
+async def busy(change):
+    with pytest.raises(Unavailable) as caught:
+        await change
+    assert (caught.value.reason, caught.value.retry_after) == ("STREAM_BUSY", 0.1)
+
+
+async def kept_state(server, inputs):
+    """The state of a stream that is left behind as `fan`."""
+    stream = await server.begun("fan")
+    await server.push(stream, inputs)
+    server.kept.leave(stream)
+    return (await server.operations.export("fan", "")).state
+
+
+async def test_what_is_being_closed_is_not_resumed():
+    server = kept_server()
+    stream = await server.begun()
+    await server.push(stream, distinct(2, 1))
+    server.kept.leave(stream)
+    await server.kept.keeper.flush()
+    closing, gate = await held_up(server, "claim", server.operations.close("pump", ""))
+    await busy(server.resumed())
+    await busy(server.operations.close("pump", ""))
+    gate.opened.set()
+    assert await closing == (2, b"")
+    with pytest.raises(Gone) as caught:
+        await server.resumed()
+    assert caught.value.reason == "STREAM_CLOSED"
+
+
+async def test_what_is_being_opened_is_neither_imported_over_nor_closed():
+    server = kept_server()
+    state = await kept_state(server, distinct(3, 2))
+    opening, gate = await held_up(server, "begin", server.begun())
+    await busy(server.operations.keep(state, "pump", "", replace=True))
+    await busy(server.operations.fork("fan", "pump", ""))
+    await busy(server.operations.close("pump", ""))
+    # Another id is not in the way.
+    await server.operations.keep(state, "belt", "")
+    gate.opened.set()
+    stream, inputs = await opening, distinct(2, 3)
+    assert (await server.push(stream, inputs)).tobytes() == alone(inputs).tobytes()
+    await server.checkpoint()
+    assert await server.stored() == (2, 2, state_after(inputs))
+
+
+async def test_what_is_being_imported_is_not_opened():
+    server = kept_server()
+    inputs = distinct(3, 4)
+    state = await kept_state(server, inputs)
+    importing, gate = await held_up(server, "begin", server.operations.keep(state, "pump", ""))
+    await busy(server.begun())
+    gate.opened.set()
+    assert (await importing).steps == 3
+    assert (await server.resumed()).steps == 3
+
+
+async def test_changes_of_streams_without_a_name_do_not_wait_for_each_other():
+    server = kept_server()
+    opening, gate = await held_up(server, "begin", server.begun(""))
+    await server.begun("")
+    gate.opened.set()
+    assert len({(await opening).id, *(stream.id for stream in server.streams)}) == 2
+
+
+async def test_a_close_that_nobody_waits_for_is_done_all_the_same():
+    server = kept_server()
+    server.kept.leave(await server.begun())
+    closing, gate = await held_up(server, "claim", server.operations.close("pump", ""))
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    gate.opened.set()
+    while server.kept.turns._busy:  # noqa: ASYNC110 - nobody is told of it
+        await asyncio.sleep(0)
+    with pytest.raises(Gone):
+        await server.resumed()
