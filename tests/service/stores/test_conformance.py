@@ -4,10 +4,9 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from storage import LIVE_SECONDS, Shelf, a_record
+from storage import Shelf, a_record
 
-from service.errors import Unavailable
-from service.stores.store import RECORD_BYTES, TOMBSTONE_BYTES, Claim, Fate, Held
+from service.stores.store import Claim, Fate
 
 pytestmark = pytest.mark.parametrize("kind", ["memory", "sqlite", "redis"])
 
@@ -168,104 +167,6 @@ async def test_a_lost_stream_is_taken_up_and_closed_again(shelf: Shelf) -> None:
     assert (await here.begin(a_record("forgotten"))).fate is Fate.CLOSED
 
 
-async def test_what_is_silent_expires_unless_it_is_touched(shelf: Shelf) -> None:
-    here, there = shelf.open(), shelf.open()
-    epochs = {one: (await here.begin(a_record(one))).epoch for one in "abcd"}
-    shelf.clock.pass_seconds(60)
-    await there.claim("c", "ada")
-    await here.touch([("b", epochs["b"]), ("d", epochs["d"] + 1), ("nobody", 1)])
-
-    assert await there.expire(shelf.clock.now - 30_000) == 2
-
-    fates = {one: (await here.claim(one, "ada")).fate for one in "abcde"}
-    assert fates == {
-        "a": Fate.EXPIRED,
-        "b": Fate.KEPT,
-        "c": Fate.KEPT,
-        "d": Fate.EXPIRED,
-        "e": Fate.UNKNOWN,
-    }
-    assert await here.write([a_record("a", b"late", epochs["a"])]) == [False]
-
-
-async def test_a_tombstone_goes_in_its_time(shelf: Shelf) -> None:
-    store = shelf.open()
-    epoch = (await store.begin(a_record("s"))).epoch
-    shelf.clock.pass_seconds(60)
-    await store.remove("s", epoch)
-    await store.touch([("s", epoch)])
-
-    assert await store.expire(shelf.clock.now - 30_000) == 0
-    assert (await store.claim("s", "ada")).fate is Fate.CLOSED
-    shelf.clock.pass_seconds(60)
-    await store.touch([("s", epoch)])
-    assert await store.expire(shelf.clock.now - 30_000) == 0
-    assert (await store.claim("s", "ada")).fate is Fate.UNKNOWN
-
-
-async def test_thousands_expire_at_once(shelf: Shelf) -> None:
-    store = shelf.open()
-    await store.write([a_record(f"s{number}", b"x", 1) for number in range(2_500)])
-    shelf.clock.pass_seconds(60)
-
-    assert await store.expire(shelf.clock.now) == 2_500
-    assert await store.page("", 10, None) == []
-
-
-async def test_a_full_store_evicts_the_oldest_that_nobody_holds(shelf: Shelf) -> None:
-    store = shelf.open(3 * (RECORD_BYTES + 100))
-    epochs = [(await store.begin(a_record(one, b"x" * 100))).epoch for one in "abc"]
-    shelf.clock.pass_seconds(LIVE_SECONDS + 1)
-    await store.touch([("a", epochs[0])])
-
-    await store.begin(a_record("d", b"x" * (100 - TOMBSTONE_BYTES + 28)))
-
-    fates = {one: (await store.claim(one, "ada")).fate for one in "abcd"}
-    assert fates == {"a": Fate.KEPT, "b": Fate.EVICTED, "c": Fate.EVICTED, "d": Fate.KEPT}
-
-
-async def test_an_evicted_stream_is_taken_up_by_who_had_it_last(shelf: Shelf) -> None:
-    here, there = shelf.open(2 * RECORD_BYTES), shelf.open(2 * RECORD_BYTES)
-    old = (await here.begin(a_record("s"))).epoch
-    new = (await there.claim("s", "ada")).epoch
-    shelf.clock.pass_seconds(LIVE_SECONDS + 1)
-    other = await here.begin(a_record("other", b"x" * 300))
-    assert (await here.claim("s", "ada")).fate is Fate.EVICTED
-    await here.remove("other", other.epoch)
-
-    assert await here.write([a_record("s", b"zombie", old)]) == [False]
-    assert await there.write([a_record("s", b"alive", new)]) == [True]
-
-
-async def test_a_store_that_is_full_of_live_streams_says_so_and_keeps_them(shelf: Shelf) -> None:
-    store = shelf.open(2 * RECORD_BYTES + 200)
-    epochs = [(await store.begin(a_record(one, b"x" * 100))).epoch for one in "ab"]
-
-    with pytest.raises(Unavailable, match="full") as begun:
-        await store.begin(a_record("c"))
-    with pytest.raises(Unavailable, match="full") as written:
-        await store.write([a_record("a", b"ok", epochs[0]), a_record("b", b"x" * 300, epochs[1])])
-
-    assert begun.value.reason == written.value.reason == "STORE_FULL"
-    assert (await store.claim("c", "ada")).fate is Fate.UNKNOWN
-    assert [one.stream_id for one in await store.page("", 9, None)] == ["a", "b"]
-    assert {(await store.read(one)).payload for one in "ab"} == {b"x" * 100}
-    assert await store.write([a_record("b", b"y" * 100, epochs[1])]) == [True]
-
-
-async def test_tombstones_go_before_records(shelf: Shelf) -> None:
-    store = shelf.open(RECORD_BYTES + 2 * TOMBSTONE_BYTES)
-    await store.begin(a_record("kept"))
-    for number in range(2):
-        await store.remove(f"closed{number}", 1)
-    shelf.clock.pass_seconds(LIVE_SECONDS + 1)
-
-    await store.write([a_record("kept", b"x" * TOMBSTONE_BYTES, 1)])
-
-    fates = [(await store.claim(one, "ada")).fate for one in ("closed0", "closed1", "kept")]
-    assert fates == [Fate.UNKNOWN, Fate.CLOSED, Fate.KEPT]
-
-
 async def test_pages_are_in_the_order_of_ids_and_of_one_owner(shelf: Shelf) -> None:
     store = shelf.open()
     ids = ["b", "a", "ä", "Z", "a\N{GRINNING FACE}", "a b", "a\uffff"]
@@ -282,21 +183,3 @@ async def test_pages_are_in_the_order_of_ids_and_of_one_owner(shelf: Shelf) -> N
     eves = [one.stream_id for one in await store.page("", 99, "eve")]
     assert eves == [one for one in listed if ids.index(one) % 2]
     assert await store.page("", 99, "nobody") == []
-
-
-async def test_a_store_tells_how_much_it_holds_and_whom_it_has_evicted(shelf: Shelf) -> None:
-    store = shelf.open(2 * RECORD_BYTES + TOMBSTONE_BYTES + 64)
-    assert await store.held() == Held(0, 0)
-    await store.begin(a_record("first", b"x" * 40))
-    await store.begin(a_record("closed", b"x" * 3))
-    await store.remove("closed", 99)
-    assert await store.held() == Held(1, RECORD_BYTES + 40 + TOMBSTONE_BYTES)
-    shelf.clock.pass_seconds(LIVE_SECONDS + 1)
-
-    await store.begin(a_record("second"))
-    assert store.evicted == 0
-    await store.write([a_record("second", b"x" * 64, 100)])
-    await store.begin(a_record("third"))
-
-    assert store.evicted == 1
-    assert (await store.held()).states == 2
