@@ -58,7 +58,10 @@ class Keeping:
             self._drop()
 
     def acknowledge(self, sequence: int | None) -> None:
-        """Forgets results that the caller has; all but the last where it does not say which."""
+        """Forgets results that the caller has; all but the last where it does not say which.
+
+        It comes with the next chunk, whose own result is added behind it.
+        """
         if sequence is None:
             while len(self.results) > 1:
                 self._drop()

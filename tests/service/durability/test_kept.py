@@ -58,6 +58,21 @@ async def test_results_that_the_caller_did_not_get_are_sent_again():
     assert caught.value.reason == "OUTPUTS_LOST"
 
 
+async def test_who_acknowledges_nothing_has_the_last_two_results_kept():
+    _, streams, kept = server()
+    inputs = distinct(4, 10)
+    stream = (await kept.open(Opening("fake", stream_id="pump"))).stream
+    await push(streams, stream, inputs, acknowledged=None)
+    kept.leave(stream)
+
+    again = await kept.open(Opening("fake", stream_id="pump", resume=Resume(received=2)))
+    assert [one.data for one in again.results] == [row.tobytes() for row in alone(inputs)[2:]]
+    kept.leave(again.stream)
+    with pytest.raises(Gone) as caught:
+        await kept.open(Opening("fake", stream_id="pump", resume=Resume(received=1)))
+    assert caught.value.reason == "OUTPUTS_LOST"
+
+
 async def test_a_chunk_under_way_is_taken_before_a_stream_is_left():
     _, streams, kept = server()
     inputs = distinct(6, 3)

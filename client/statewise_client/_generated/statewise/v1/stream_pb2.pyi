@@ -273,7 +273,8 @@ class Chunk(google.protobuf.message.Message):
     data: builtins.bytes
     acknowledged: builtins.int
     """The highest sequence number whose Result the caller has: the server forgets the Results up to
-    it, and keeps those behind it for a Resume. Unset: it keeps the last one alone.
+    it, and keeps those behind it for a Resume. Unset: of those before this chunk it keeps the last
+    one alone, and this chunk's own beside it.
     """
     def __init__(
         self,
