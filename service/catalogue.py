@@ -120,12 +120,18 @@ class Catalogue:
             self._unwanted.discard(name)
             faults = await self._follow(found)
             refusal = self._refused.get(name)
+            if name in self._unwanted:
+                raise InvalidArgument(
+                    f"model {name} was unloaded while it was loaded; load it again",
+                    reason="MODEL_UNLOADED",
+                    model=name,
+                )
         if refusal is not None or not self._models.versions(name):
             message = refusal.reason if refusal is not None else faults[-1]
             raise InvalidArgument(message, reason="MODEL_BROKEN", model=name)
 
     def unload(self, name: str) -> None:
-        """Opens no stream with a model any more.
+        """Opens no stream with a model any more; what is being loaded of it is let go of.
 
         Raises:
             NotFound: it is not served.
@@ -189,9 +195,14 @@ class Catalogue:
         return repository.scan(self._settings.model_repository)
 
     async def _refresh(self, entries: list[Entry]) -> list[str]:
-        """Loads what has changed; returns the faults. The lock is held."""
+        """Loads what has changed; returns the faults. The lock is held.
+
+        Nothing more is loaded of a model that is unloaded meanwhile.
+        """
         faults = []
         for entry in entries:
+            if entry.name in self._unwanted:
+                break
             key, look = (entry.name, entry.version), _look(entry.path)
             if self._seen.get(key) == look:
                 if key in self._broken:
@@ -206,6 +217,9 @@ class Catalogue:
                 faults.append(error.message)
                 continue
             self._broken.pop(key, None)
+            if entry.name in self._unwanted:
+                self._retire(model)
+                break
             before = self._models.add(model)
             if before is not None:
                 self._drain(before)
@@ -219,6 +233,7 @@ class Catalogue:
     def _drain(self, model: ServedModel) -> None:
         """Leaves a version's open streams their time."""
         _log.info("model %s/%d takes no more streams", model.name, model.version)
+        model.metrics.retired()
         self._unloading[id(model)] = model
         task = asyncio.create_task(self._streams.evict(model, self._settings.unload_seconds))
         self._leaving.add(task)
@@ -226,6 +241,7 @@ class Catalogue:
         def gone(done: asyncio.Task[None]) -> None:
             self._leaving.discard(done)
             self._unloading.pop(id(model), None)
+            model.metrics.gone()
 
         task.add_done_callback(gone)
 

@@ -77,6 +77,8 @@ class ModelMetrics:
         failed: steps that came to nothing.
         opened: streams opened so far.
         refused: counts one refusal, by reason.
+        retired: tells no more what is served under its name, since it takes no more streams.
+        gone: tells no more how many streams it has, since it has none and is let go of.
     """
 
     tick_seconds: Buckets
@@ -85,6 +87,8 @@ class ModelMetrics:
     failed: Counter
     opened: Counter
     refused: Callable[[str], None]
+    retired: Callable[[], None]
+    gone: Callable[[], None]
 
 
 class Metrics:
@@ -98,6 +102,9 @@ class Metrics:
         """Registers every metric."""
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
+        # Of each version that is served: whose streams are counted, and what is told of it.
+        self._counted: dict[tuple[str, str], object] = {}
+        self._told: dict[tuple[str, str], tuple[str, ...]] = {}
         self._register_models()
         self._register_ticks()
         self._register_refusals()
@@ -182,6 +189,8 @@ class Metrics:
         """Counters of one version; `open_streams` is asked at each scrape."""
         self._open.labels(model, version).set_function(open_streams)
         self._slots.labels(model, version).set(max_streams)
+        # Another load under the same name takes the place of the one before.
+        load = self._counted[model, version] = object()
         return ModelMetrics(
             tick_seconds=self._tick_seconds.of(model, version),
             tick_rows=self._tick_rows.of(model, version),
@@ -189,6 +198,8 @@ class Metrics:
             failed=self._failed.labels(model, version),
             opened=self._opened.labels(model, version),
             refused=lambda reason: self._refused.labels(model, version, reason).inc(),
+            retired=lambda: self._retire(model, version, load),
+            gone=lambda: self._forget(model, version, load),
         )
 
     def ended(self, reason: str, streams: int = 1) -> None:
@@ -223,5 +234,23 @@ class Metrics:
         worst_error: float,
     ) -> None:
         """Records that a model passed its self-test, and how."""
-        self._info.labels(model, version, content_digest, fingerprint, provider).set(1)
+        told = (model, version, content_digest, fingerprint, provider)
+        before = self._told.get((model, version), told)
+        if before != told:
+            self._info.remove(*before)
+        self._told[model, version] = told
+        self._info.labels(*told).set(1)
         self._self_test.labels(model, version).set(worst_error)
+
+    def _retire(self, model: str, version: str, load: object) -> None:
+        told = self._told.get((model, version))
+        if told is not None and self._counted.get((model, version)) is load:
+            del self._told[model, version]
+            self._info.remove(*told)
+            self._self_test.remove(model, version)
+
+    def _forget(self, model: str, version: str, load: object) -> None:
+        if self._counted.get((model, version)) is load:
+            del self._counted[model, version]
+            for gauge in (self._open, self._slots):
+                gauge.remove(model, version)

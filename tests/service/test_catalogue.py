@@ -2,9 +2,11 @@
 
 import asyncio
 import os
+import threading
 from functools import partial
 from pathlib import Path
 
+import onnx
 import pytest
 from calling import Calls, arrays, row
 from foreign import accumulator, doubling
@@ -23,9 +25,29 @@ class Repository:
     def __init__(self, folder: Path, **options: float) -> None:
         self.folder = folder
         self.settings = Settings(folder, max_streams=8, **options)
-        load = partial(load_model, settings=self.settings, metrics=Metrics())
-        self.calls = Calls(*map(load, versions.wanted(repository.scan(folder))))
-        self.catalogue = Catalogue(self.calls.models, self.calls.streams, self.settings, load)
+        self.metrics = Metrics()
+        self._load = partial(load_model, settings=self.settings, metrics=self.metrics)
+        self.calls = Calls(*map(self._load, versions.wanted(repository.scan(folder))))
+        self.catalogue = Catalogue(self.calls.models, self.calls.streams, self.settings, self.load)
+        self.loads = []
+        # A load that has begun; it is held up until it may end.
+        self.loading, self.may_end = threading.Event(), threading.Event()
+        self.may_end.set()
+
+    def load(self, entry):
+        self.loads.append(entry.name)
+        self.loading.set()
+        assert self.may_end.wait(60)
+        return self._load(entry)
+
+    def told(self, name):
+        """The labels of a gauge's series, without those of the model."""
+        return [
+            {key: value for key, value in sample.labels.items() if key not in ("model", "version")}
+            for family in self.metrics.registry.collect()
+            for sample in family.samples
+            if sample.name == f"statewise_{name}"
+        ]
 
     def states(self, name):
         return {
@@ -140,3 +162,74 @@ async def test_watching_finds_new_changed_and_removed_versions(tmp_path):
     await until(lambda: len(served.calls.models.versions("double")) == 1)
     assert arrays(await served.calls.infer(x=row(1, 1, 1)))["y"].tolist() == [[2, 2, 2]]
     watch.cancel()
+
+
+@pytest.mark.parametrize("watched", [True, False])
+async def test_what_is_unloaded_while_it_is_loaded_is_not_served(tmp_path, watched):
+    path = doubling(tmp_path / "double")
+    served = Repository(tmp_path)
+    touch(path)
+    served.may_end.clear()
+    look = served.catalogue._look_around() if watched else served.catalogue.load("double")
+    loading = asyncio.ensure_future(look)
+    await until(served.loading.is_set)
+    served.catalogue.unload("double")
+    served.may_end.set()
+    if watched:
+        await loading
+    else:
+        with pytest.raises(InvalidArgument) as caught:
+            await loading
+        assert caught.value.reason == "MODEL_UNLOADED"
+    assert (await served.calls.infer(x=row(1, 1, 1))).reason == "MODEL_NOT_FOUND"
+    await until(lambda: not served.states("double"))
+    assert served.told("model_info") == []
+    # Nor by the next look; but by whoever asks for it.
+    await served.catalogue._look_around()
+    assert not list(served.calls.models)
+    await served.catalogue.load("double")
+    assert arrays(await served.calls.infer(x=row(1, 1, 1)))["y"].tolist() == [[2, 2, 2]]
+
+
+async def test_a_model_whose_turn_has_not_come_is_not_loaded_once_it_is_unloaded(tmp_path):
+    paths = [doubling(tmp_path / name) for name in ("a", "b")]
+    served = Repository(tmp_path)
+    for path in paths:
+        touch(path)
+    served.may_end.clear()
+    looking = asyncio.ensure_future(served.catalogue._look_around())
+    await until(served.loading.is_set)
+    served.catalogue.unload("b")
+    served.may_end.set()
+    await looking
+    assert [model.name for model in served.calls.models] == served.loads == ["a"]
+
+
+async def test_what_is_told_of_a_version_ends_with_it(tmp_path):
+    path = accumulator(tmp_path / "acc")
+    served = Repository(tmp_path, unload_seconds=10_000)
+    (before,) = served.told("model_info")
+    await served.calls.infer(1, start=True, x=row(1, 1, 1))
+    # Other content under the same version: one series, and it is the new one's.
+    model = onnx.load(path)
+    model.graph.doc_string = "the same, told otherwise"
+    onnx.save(model, path)
+    await served.catalogue.load("acc")
+    (after,) = served.told("model_info")
+    assert after["content_digest"] != before["content_digest"]
+    await served.calls.infer(1, end=True, x=row(1, 1, 1))
+    await until(lambda: list(served.states("acc").values()) == [("READY", "")])
+    for gauge in ("model_info", "self_test_worst_error", "open_streams", "max_streams"):
+        assert len(served.told(gauge)) == 1
+
+    await served.calls.infer(2, start=True, x=row(1, 1, 1))
+    served.catalogue.unload("acc")
+    assert served.told("model_info") == served.told("self_test_worst_error") == []
+    assert len(served.told("open_streams")) == 1
+    await served.calls.infer(2, end=True, x=row(1, 1, 1))
+    await until(lambda: not served.states("acc"))
+    assert served.told("open_streams") == served.told("max_streams") == []
+
+    await served.catalogue.load("acc")
+    assert served.told("model_info") == [after]
+    assert len(served.told("open_streams")) == len(served.told("max_streams")) == 1
