@@ -43,6 +43,7 @@ class Backlog:
     def drop(self, ready: Ready) -> None:
         """Leaves a step out, wherever it stands."""
         ready.dropped = True
+        ready.then = None
         self._dropped = True
 
     def take(self, most: int, now: int) -> tuple[list[Ready], int]:

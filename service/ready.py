@@ -130,4 +130,6 @@ class Walk:
                 self._put((ready,))
                 return
             ready.block, ready.row = self._outputs, 0
+        # They point to each other: the chunk would stay until garbage is looked for.
+        ready.then = None
         self._then(ready)

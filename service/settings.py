@@ -35,6 +35,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "unload_seconds": (0, 86_400),
     "watch_seconds": (0, 86_400),
     "max_message_bytes": (1_024, 2**31 - 1),
+    "stream_window_bytes": (16_384, 2**30),
     "inline_limit_ms": (0, 1_000),
     "workers": (1, 1_024),
     "worker": (0, 1),
@@ -75,6 +76,10 @@ class Settings:
         unload_seconds: how long open streams may go on with a version that was unloaded.
         watch_seconds: between two looks at the model repository for changes; 0 never looks.
         max_message_bytes: largest request. gRPC's own default, far above a sensor's chunk.
+        stream_window_bytes: what a caller may send ahead of what this server has read, on a stream
+            and in flight on a connection. A quarter of a MiB carries 50,000 steps of 32 numbers a
+            second over 40 ms there and back; left to itself, gRPC lets it grow to several MB a
+            stream for a caller that does not read.
         inline_limit_ms: time of 32 rows above which the model runs on a thread, in milliseconds.
             A hand-over costs up to a switch interval (5 ms), a long tick holds up all messages.
         workers: processes that share the port, one a core. One, since a sequence of the Open
@@ -127,6 +132,7 @@ class Settings:
     unload_seconds: float = 60.0
     watch_seconds: float = 0.0
     max_message_bytes: int = 4 * 1024 * 1024
+    stream_window_bytes: int = 256 * 1024
     inline_limit_ms: float = 1.0
     workers: int = 1
     worker: int = 0

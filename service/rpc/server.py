@@ -210,6 +210,9 @@ def _options(settings: Settings) -> list[tuple[str, int]]:
         # Without a supervisor, a second server on the same port is a mistake.
         ("grpc.so_reuseport", settings.worker),
         ("grpc.max_receive_message_length", settings.max_message_bytes),
+        # With probes, gRPC makes windows larger for as long as more arrives, read or not.
+        ("grpc.http2.bdp_probe", 0),
+        ("grpc.http2.lookahead_bytes", settings.stream_window_bytes),
         # On the defaults a third of 4,000 streams opened at once are refused.
         ("grpc.server.max_pending_requests", _PENDING_REQUESTS),
         ("grpc.server.max_pending_requests_hard_limit", 2 * _PENDING_REQUESTS),

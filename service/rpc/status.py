@@ -4,6 +4,7 @@ Owns the one mapping of codes. An error that nobody expected becomes INTERNAL wi
 details, which go to the log.
 """
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -47,14 +48,15 @@ async def errors_as_status(context: grpc.aio.ServicerContext[Any, Any]) -> Async
     except UserError as error:
         # Of whoever runs the server; it names files that are no caller's affair.
         _log.error("a call failed: %s", error.message)
-        await context.abort(grpc.StatusCode.INTERNAL, _UNTOLD)
+        await _abort(context, grpc.StatusCode.INTERNAL, _UNTOLD)
     except ServiceError as error:
-        await _abort(context, error)
+        trailer = (_DETAILS_TRAILER, rich_status(error).SerializeToString())
+        await _abort(context, _CODES[error.code], error.message, trailer)
     except (grpc.aio.AbortError, grpc.aio.UsageError):
         raise
     except Exception:
         _log.exception("a call failed unexpectedly")
-        await context.abort(grpc.StatusCode.INTERNAL, _UNTOLD)
+        await _abort(context, grpc.StatusCode.INTERNAL, _UNTOLD)
 
 
 def answered(
@@ -75,10 +77,29 @@ def answered(
     return call
 
 
-async def _abort(context: grpc.aio.ServicerContext[Any, Any], error: ServiceError) -> None:
-    code = _CODES[error.code]
-    details = rich_status(error).SerializeToString()
-    await context.abort(code, error.message, ((_DETAILS_TRAILER, details),))
+async def _abort(
+    context: grpc.aio.ServicerContext[Any, Any],
+    code: grpc.StatusCode,
+    message: str,
+    *trailers: tuple[str, bytes],
+) -> None:
+    """Ends the call, and leaves nothing of it.
+
+    gRPC keeps the exception with the call, and its traceback keeps the call and the request: a ring
+    that would stay in memory until garbage is looked for, which is rarely.
+    """
+    try:
+        await context.abort(code, message, trailers)
+    except grpc.aio.AbortError as error:
+        # It has left all frames by then.
+        asyncio.get_running_loop().call_soon(_forget, error)
+        raise
+
+
+def _forget(error: BaseException | None) -> None:
+    """Cuts an error, and those that it came from, off the frames that they have left."""
+    while error is not None:
+        error.__traceback__, error.__context__, error = None, None, error.__context__
 
 
 def rich_status(error: ServiceError) -> Status:

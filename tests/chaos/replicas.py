@@ -67,13 +67,6 @@ def replicas(model_path: Path, *options: object, number: int = 1) -> Iterator[Se
         yield [stack.enter_context(closing(Replica(model_path, *options))) for _ in range(number)]
 
 
-def resident(pid: int) -> int:
-    """Bytes of memory that a process holds."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    (line,) = [line for line in lines if line.startswith("VmRSS")]
-    return int(line.split()[1]) * 1024
-
-
 def descriptors(pid: int) -> int:
     """Files and connections that a process has open."""
     return len(list(Path(f"/proc/{pid}/fd").iterdir()))

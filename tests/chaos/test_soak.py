@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conversation import chunks_of
-from processes import Server
-from replicas import descriptors, resident
+from processes import Server, resident
+from replicas import descriptors
 from scale import SCALE
 from statewise_client.aio import Client
 from statewise_client.errors import StatewiseError

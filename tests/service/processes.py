@@ -24,6 +24,13 @@ class Server:
         return self.process.wait(30)
 
 
+def resident(pid: int) -> int:
+    """Bytes of memory that a process holds."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    (line,) = [line for line in lines if line.startswith("VmRSS")]
+    return int(line.split()[1]) * 1024
+
+
 def command(*arguments: object) -> list[str]:
     return [sys.executable, "-m", "service", "serve", *map(str, arguments)]
 

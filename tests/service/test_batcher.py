@@ -1,5 +1,7 @@
 import asyncio
+import gc
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import fakes
@@ -154,6 +156,27 @@ async def test_a_cancelled_wait_takes_the_rest_of_its_chunk_back():
     assert chunk.cancelled()
     # At most the step that was under way, beside none, one or two of the other's.
     assert sum(engine.calls) <= 21
+
+
+@pytest.mark.parametrize("dropped", [False, True])
+async def test_a_chunk_stays_in_memory_until_its_end_and_no_longer(dropped):
+    batcher, arena = fake_batcher(FakeEngine())
+    inputs = distinct(50, 1)
+    memory, chunk = weakref.ref(inputs), submit(batcher, arena.acquire(), inputs)
+    del inputs
+    gc.disable()
+    try:
+        await asyncio.sleep(0)
+        assert memory() is not None
+        if dropped:
+            chunk.cancel()
+        await asyncio.wait([chunk])
+        del chunk
+        # The step that was under way ends.
+        await submit(batcher, arena.acquire(), distinct(2, 2))
+        assert memory() is None
+    finally:
+        gc.enable()
 
 
 async def test_rows_of_another_length_are_no_steps():
