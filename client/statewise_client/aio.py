@@ -139,7 +139,9 @@ class Client:
             StreamRefused: the server does not know the stream.
         """
         request = wire.ExportRequest(stream_id=stream_id)
-        return (await self._line.ask(lambda to: StateServiceStub(to).Export, request)).state
+        return (
+            await self._line.ask(lambda to: StateServiceStub(to).Export, request, reads=True)
+        ).state
 
     async def import_state(
         self, state: bytes, stream_id: str = "", *, replace: bool = False
@@ -153,6 +155,7 @@ class Client:
 
         Raises:
             ConnectionFailed: no server answers.
+            ConnectionBroken: the call broke off: it may be done.
             StreamRefused: the server does not take the state.
         """
         request = wire.ImportRequest(stream_id=stream_id, state=state, replace=replace)
@@ -168,6 +171,7 @@ class Client:
 
         Raises:
             ConnectionFailed: no server answers.
+            ConnectionBroken: the call broke off: it may be done.
             StreamRefused: the server does not know the stream, or the new id is in use.
         """
         request = wire.ForkRequest(stream_id=stream_id, new_stream_id=new_stream_id)
@@ -183,6 +187,7 @@ class Client:
 
         Raises:
             ConnectionFailed: no server answers.
+            ConnectionBroken: the call broke off: it may be done.
             StreamRefused: the server does not know the stream.
         """
         request = wire.CloseStreamRequest(stream_id=stream_id, return_state=return_state)
@@ -204,7 +209,7 @@ class Client:
         """
         request = wire.ListRequest(all_owners=all_owners, page_size=page_size)
         while True:
-            page = await self._line.ask(lambda to: StateServiceStub(to).List, request)
+            page = await self._line.ask(lambda to: StateServiceStub(to).List, request, reads=True)
             for told in page.streams:
                 yield StreamSummary.read(told)
             if not page.next_page_token:

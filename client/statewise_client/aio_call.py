@@ -15,8 +15,9 @@ import grpc
 from statewise_client import status
 from statewise_client._generated.statewise.v1.stream_pb2 import ClientMessage, ServerMessage
 from statewise_client._generated.statewise.v1.stream_pb2_grpc import StreamServiceStub
+from statewise_client.asking import Asking
 from statewise_client.channel import OPTIONS, Channels
-from statewise_client.errors import ConnectionFailed, ProtocolError, StatewiseError
+from statewise_client.errors import ProtocolError, StatewiseError
 from statewise_client.opening import Opening
 from statewise_client.protocol import StreamInfo, read_opened
 from statewise_client.reconnect import mends
@@ -34,6 +35,8 @@ class Line:
         """Begins without a connection: it belongs to the event loop that runs when one is made."""
         self.settings = settings
         self._channels = Channels(self._channel)
+        # Whether any server has answered so far.
+        self._met = False
 
     async def first(self, opening: Opening) -> tuple["Call", StreamInfo]:
         """Opens a stream on the first server that takes it.
@@ -66,7 +69,9 @@ class Line:
             call.put(message)
             try:
                 async with asyncio.timeout(seconds):
-                    return call, read_opened(await call.read())
+                    info = read_opened(await call.read())
+                self._met = True
+                return call, info
             except TimeoutError:
                 raise status.unanswered(target, seconds) from None
             except grpc.RpcError as error:
@@ -77,20 +82,29 @@ class Line:
             call.cut()
             raise
 
-    async def ask(self, question: "_Question[_T]", request: Any) -> _T:
+    async def ask(self, question: "_Question[_T]", request: Any, *, reads: bool = False) -> _T:
         """Asks the first server that answers.
+
+        Args:
+            question: the method of a channel's stub.
+            request: its message.
+            reads: whether it changes nothing, so that it may be asked twice.
 
         Raises:
             ConnectionFailed: none answers.
+            ConnectionBroken: one was there, and it may be done.
             StreamRefused: one refuses.
         """
-        *others, last = self.settings.targets
-        for target in others:
+        settings = self.settings
+        asking = Asking(settings.targets, settings.resume_timeout, reads=reads, met=self._met)
+        while True:
             try:
-                return await self._ask(target, question, request)
-            except ConnectionFailed:
-                continue
-        return await self._ask(last, question, request)
+                answer = await self._ask(asking.target, question, request)
+                self._met = True
+                return answer
+            except StatewiseError as error:
+                pause = asking.after(error)
+            await asyncio.sleep(pause)
 
     def left(self, call: "Call", error: StatewiseError) -> None:
         """Takes note of why a call broke."""
@@ -102,12 +116,14 @@ class Line:
             await channel.close()
 
     async def _ask(self, target: str, question: "_Question[_T]", request: Any) -> _T:
-        settings = self.settings
-        method = question(self._channels.to(target))
+        settings, channel = self.settings, self._channels.to(target)
+        method = question(channel)
         try:
             return await method(request, timeout=settings.open_timeout, metadata=settings.metadata)
         except grpc.RpcError as error:
-            raise status.answer(target, error, settings.open_timeout) from None
+            failure = status.answer(target, error, settings.open_timeout)
+            self._channels.note(channel, failure)
+            raise failure from None
 
     def _channel(self, target: str) -> grpc.aio.Channel:
         if self.settings.credentials is None:

@@ -4,6 +4,7 @@ Owns the waiting and the queue by which messages go out: gRPC's own thread sends
 network never keeps a stream from reading. `aio_call` is the same with an event loop.
 """
 
+import time
 from collections.abc import Callable
 from queue import SimpleQueue
 from threading import Event, Timer
@@ -14,8 +15,9 @@ import grpc
 from statewise_client import status
 from statewise_client._generated.statewise.v1.stream_pb2 import ClientMessage, ServerMessage
 from statewise_client._generated.statewise.v1.stream_pb2_grpc import StreamServiceStub
+from statewise_client.asking import Asking
 from statewise_client.channel import OPTIONS, Channels
-from statewise_client.errors import ConnectionFailed, ProtocolError, StatewiseError
+from statewise_client.errors import ProtocolError, StatewiseError
 from statewise_client.opening import Opening
 from statewise_client.protocol import StreamInfo, read_opened
 from statewise_client.reconnect import mends
@@ -33,6 +35,8 @@ class Line:
         """Begins without a connection."""
         self.settings = settings
         self._channels = Channels(self._channel)
+        # Whether any server has answered so far.
+        self._met = False
 
     def first(self, opening: Opening) -> tuple["Call", StreamInfo]:
         """Opens a stream on the first server that takes it.
@@ -72,7 +76,9 @@ class Line:
         timer.start()
         try:
             call.put(message)
-            return call, read_opened(call.read())
+            info = read_opened(call.read())
+            self._met = True
+            return call, info
         except grpc.RpcError as error:
             refusal: StatewiseError = status.refusal(target, error)
             if late.is_set():
@@ -85,20 +91,29 @@ class Line:
         finally:
             timer.cancel()
 
-    def ask(self, question: "_Question[_T]", request: Any) -> _T:
+    def ask(self, question: "_Question[_T]", request: Any, *, reads: bool = False) -> _T:
         """Asks the first server that answers.
+
+        Args:
+            question: the method of a channel's stub.
+            request: its message.
+            reads: whether it changes nothing, so that it may be asked twice.
 
         Raises:
             ConnectionFailed: none answers.
+            ConnectionBroken: one was there, and it may be done.
             StreamRefused: one refuses.
         """
-        *others, last = self.settings.targets
-        for target in others:
+        settings = self.settings
+        asking = Asking(settings.targets, settings.resume_timeout, reads=reads, met=self._met)
+        while True:
             try:
-                return self._ask(target, question, request)
-            except ConnectionFailed:
-                continue
-        return self._ask(last, question, request)
+                answer = self._ask(asking.target, question, request)
+                self._met = True
+                return answer
+            except StatewiseError as error:
+                pause = asking.after(error)
+            time.sleep(pause)
 
     def left(self, call: "Call", error: StatewiseError) -> None:
         """Takes note of why a call broke."""
@@ -110,12 +125,14 @@ class Line:
             channel.close()
 
     def _ask(self, target: str, question: "_Question[_T]", request: Any) -> _T:
-        settings = self.settings
-        method = question(self._channels.to(target))
+        settings, channel = self.settings, self._channels.to(target)
+        method = question(channel)
         try:
             return method(request, timeout=settings.open_timeout, metadata=settings.metadata)
         except grpc.RpcError as error:
-            raise status.answer(target, error, settings.open_timeout) from None
+            failure = status.answer(target, error, settings.open_timeout)
+            self._channels.note(channel, failure)
+            raise failure from None
 
     def _channel(self, target: str) -> grpc.Channel:
         if self.settings.credentials is None:

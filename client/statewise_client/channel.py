@@ -22,6 +22,9 @@ OPTIONS: tuple[tuple[str, int], ...] = (
     # A server that comes back is found within 2 s; the default waits up to 120.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 2_000),
+    # Within a call's time it is known whether it was ever sent: one that was not may go elsewhere.
+    # The default waits 20 s for a host that does not answer.
+    ("grpc.min_reconnect_backoff_ms", 5_000),
     # A new channel is a new connection, which a balancer may lead to another server.
     ("grpc.use_local_subchannel_pool", 1),
     # The server bounds its results by what it lets a chunk carry.

@@ -2,6 +2,7 @@
 
     StatewiseError
     ├── ConnectionFailed     no server answers at the target
+    │   └── ConnectionBroken   one was there, and the call to it broke off
     ├── StreamEnded          a server answered, and the call is over
     │   ├── StreamRefused    nothing was done: an unknown model or stream, a full server
     │   └── StreamFailed     an open stream can't go on: its state is lost, no server took it up
@@ -24,7 +25,22 @@ class StatewiseError(Exception):
 
 
 class ConnectionFailed(StatewiseError):
-    """No server answers at the target."""
+    """No server answers at the target.
+
+    Attributes:
+        begun: whether what was asked may have reached a server, and may be done.
+    """
+
+    def __init__(self, message: str, *, begun: bool = False) -> None:
+        super().__init__(message)
+        self.begun = begun
+
+
+class ConnectionBroken(ConnectionFailed):
+    """A server was there, and the call to it broke off."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, begun=True)
 
 
 class StreamEnded(StatewiseError):

@@ -11,8 +11,16 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from statewise_client._generated.statewise.v1.status_pb2 import ErrorInfo, RetryInfo, Status
-from statewise_client.errors import ConnectionFailed, StatewiseError, StreamFailed, StreamRefused
+from statewise_client.errors import (
+    ConnectionBroken,
+    ConnectionFailed,
+    StatewiseError,
+    StreamFailed,
+    StreamRefused,
+)
 
+# What gRPC says where it has sent nothing, since there was no connection.
+_NOT_CONNECTED = ("failed to connect", "DNS resolution failed")
 _DETAILS_TRAILER = "grpc-status-details-bin"
 
 
@@ -26,6 +34,10 @@ def refusal(target: str, error: grpc.RpcError) -> StatewiseError:
     code, message, rich = error.code(), _message(error), _Rich.read(error)
     if code is grpc.StatusCode.UNAVAILABLE and not rich.reason:
         cause = message.rpartition("last error: ")[2]
+        if not message.startswith(_NOT_CONNECTED):
+            return ConnectionBroken(
+                f"the call to {target} broke off: {cause}; it may be done: look, and ask again"
+            )
         return ConnectionFailed(
             f"no server answers at {target}: {cause}; start one there, or correct the address"
         )
@@ -66,10 +78,11 @@ def answer(target: str, error: grpc.RpcError, seconds: float) -> StatewiseError:
 
 
 def unanswered(target: str, seconds: float) -> ConnectionFailed:
-    """What an open that was given up after `seconds` means."""
+    """What a call that was given up after `seconds` means."""
     return ConnectionFailed(
         f"no server answers at {target} within {seconds:g} s; start one there, or correct the "
-        "address"
+        "address",
+        begun=True,
     )
 
 

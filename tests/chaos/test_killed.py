@@ -38,6 +38,21 @@ async def test_one_of_two_workers_that_is_killed(model_path, tmp_path: Path, exp
         await check([server.target], expected, kill_one)
 
 
+async def test_questions_while_workers_are_killed(model_path, tmp_path: Path) -> None:
+    dice = random.Random(4)
+    options = ("--workers", 2, "--state-store", f"sqlite:{tmp_path}/states.db")
+    with replicas(model_path, *options) as (server,):
+        async with Client(server.target) as client:
+            await begin_all(server.target, 2)
+            state = await client.export_state("stream-1")
+            for _ in range(SCALE.kills):
+                killing = asyncio.create_task(asyncio.to_thread(kill_worker, server.pid, 2, dice))
+                while not killing.done():
+                    assert await client.export_state("stream-1") == state
+                    names = [one.stream_id async for one in client.list_streams()]
+                    assert names == ["stream-0", "stream-1"]
+
+
 async def test_one_of_two_replicas_that_is_killed(model_path, tmp_path: Path, expected) -> None:
     dice, redis = random.Random(2), RedisServer(tmp_path)
     try:

@@ -6,6 +6,7 @@ as a careful one does: a client that writes without reading would bring both to 
 """
 
 import queue
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -54,6 +55,9 @@ class FakeServer(StreamServiceServicer):
         kept: the streams by id.
         openings: every Open that came in.
         metadata: of every call.
+        asked: the questions that came in.
+        breaks: whose calls break once they are done, so many times each.
+        refuses: which are refused with a reason, so many times each.
     """
 
     behaviour: Behaviour
@@ -63,6 +67,9 @@ class FakeServer(StreamServiceServicer):
     kept: dict[str, Kept] = field(default_factory=dict)
     openings: list[wire.Open] = field(default_factory=list)
     metadata: list[dict[str, str]] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+    breaks: Counter[str] = field(default_factory=Counter)
+    refuses: dict[str, str] = field(default_factory=dict)
 
     def start(self, credentials: grpc.ServerCredentials | None = None) -> None:
         self._server = grpc.server(
