@@ -1,6 +1,6 @@
 """All benchmarks by name."""
 
-from benchmarks import durability, quantization, tick
+from benchmarks import durability, overload, quantization, tick
 from benchmarks.benchmark import Benchmark
 from benchmarks.scoring import measure as scoring
 from benchmarks.serving import command as serving
@@ -8,5 +8,5 @@ from benchmarks.training import published, speed
 
 BENCHMARKS: dict[str, Benchmark] = {
     module.BENCHMARK.name: module.BENCHMARK
-    for module in (serving, durability, tick, scoring, quantization, speed, published)
+    for module in (serving, durability, overload, tick, scoring, quantization, speed, published)
 }

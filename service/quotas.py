@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from service.errors import Exhausted, RateExceeded
+from service.errors import Exhausted, RateExceeded, soon
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Quota:
                 f"{self.streams} streams are open for this caller, as many as it may have; close "
                 "one first",
                 reason="CALLER_STREAMS",
-                retry_after=1.0,
+                retry_after=soon(),
                 max_streams=self.limits.streams,
             )
         self.streams += 1

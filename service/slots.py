@@ -7,9 +7,7 @@ two streams. Knows nothing of what stands in a row.
 
 from typing import NamedTuple
 
-from service.errors import Exhausted
-
-_RETRY_SECONDS = 1.0
+from service.errors import Exhausted, soon
 
 
 class Slot(NamedTuple):
@@ -60,10 +58,11 @@ class Slots:
 
 def exhausted(capacity: int) -> Exhausted:
     """Every row is in use."""
+    seconds = soon()
     return Exhausted(
-        f"all {capacity} streams of this model are in use; try again in "
-        f"{_RETRY_SECONDS:g} s or another server, or raise --max-streams",
+        f"all {capacity} streams of this model are in use; try again in {seconds:.1f} s or another "
+        "server, or raise --max-streams",
         reason="STREAMS_EXHAUSTED",
-        retry_after=_RETRY_SECONDS,
+        retry_after=seconds,
         max_streams=capacity,
     )

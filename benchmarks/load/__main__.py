@@ -100,6 +100,13 @@ def _add_kind(parser: argparse.ArgumentParser) -> None:
         help="of a step; native asks the server (32)",
     )
     parser.add_argument(
+        "--surplus",
+        type=int,
+        default=0,
+        metavar="N",
+        help="callers beside the streams, whom a full server refuses; at a rate only (0)",
+    )
+    parser.add_argument(
         "--idle", action="store_true", help="open, take a step, fall silent; report the memory"
     )
 

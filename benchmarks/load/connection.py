@@ -176,19 +176,11 @@ class Connection:
                 "spread them over more --connections"
             )
         for stream, conversation in self._conversations.items():
-            self._out.append(frames.headers(stream, self._request(conversation.path)))
+            self._out.append(
+                frames.headers(stream, request_headers(conversation.path, self._authority))
+            )
             self._send(stream, conversation.open(), 0)
             self.sent.append(conversation)
-
-    def _request(self, path: str) -> dict[str, str]:
-        return {
-            ":method": "POST",
-            ":scheme": "http",
-            ":path": path,
-            ":authority": self._authority,
-            "content-type": "application/grpc",
-            "te": "trailers",
-        }
 
     def _on_window_update(self, stream: int, increment: int) -> None:
         if stream == 0:
@@ -206,3 +198,15 @@ class Connection:
         if not self._conversations[stream].closing or _STATUS_OK not in block:
             raise LoadError(f"the server ended stream {stream}: {frames.readable(block)}")
         self.open_streams -= 1
+
+
+def request_headers(path: str, authority: str) -> dict[str, str]:
+    """What opens a call of a method at a host:port."""
+    return {
+        ":method": "POST",
+        ":scheme": "http",
+        ":path": path,
+        ":authority": authority,
+        "content-type": "application/grpc",
+        "te": "trailers",
+    }

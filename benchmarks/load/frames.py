@@ -25,12 +25,16 @@ HEADER_TABLE_SIZE = 0x1
 ENABLE_PUSH = 0x2
 MAX_CONCURRENT_STREAMS = 0x3
 INITIAL_WINDOW_SIZE = 0x4
+# gRPC's own.
+TRUE_BINARY_METADATA = 0xFE03
 
 DEFAULT_WINDOW = 65_535
 LARGEST_WINDOW = 2**31 - 1
 # Every peer has to take frames of this many bytes.
 LARGEST_PAYLOAD = 16_384
 
+_CANCEL = 0x8
+_PREFIX = 0x7F
 # Length in 8 + 16 bits, kind, flags, stream.
 HEADER = struct.Struct(">BHBBI")
 _SETTING = struct.Struct(">HI")
@@ -75,6 +79,41 @@ def headers(stream: int, fields: dict[str, str]) -> bytes:
     """A HEADERS frame that opens a stream, each field a literal that no table remembers."""
     block = b"".join(_literal(name.encode(), value.encode()) for name, value in fields.items())
     return frame(HEADERS, END_HEADERS, stream, block)
+
+
+def reset(stream: int) -> bytes:
+    """Ends a stream without a reason (CANCEL)."""
+    return frame(RST_STREAM, 0, stream, _WORD.pack(_CANCEL))
+
+
+def split(data: bytes) -> tuple[list[tuple[int, int, int, bytes]], bytes]:
+    """Kind, flags, stream and payload of each whole frame, and the bytes behind the last."""
+    found, position = [], 0
+    while len(data) - position >= HEADER.size:
+        high, low, kind, flags, stream = HEADER.unpack_from(data, position)
+        start = position + HEADER.size
+        end = start + (high << 16) + low
+        if end > len(data):
+            break
+        found.append((kind, flags, stream, data[start:end]))
+        position = end
+    return found, data[position:]
+
+
+def value(block: bytes, name: bytes) -> bytes:
+    """The literal behind a name in a header block; nothing where it has none."""
+    _, found, rest = block.partition(name)
+    if not found:
+        return b""
+    # Seven bits of length; where all are set, more follow, seven in each byte (RFC 7541, 5.1).
+    size, start = rest[0] & _PREFIX, 1
+    if size == _PREFIX:
+        for shift in range(0, 28, 7):
+            size += (rest[start] & 0x7F) << shift
+            start += 1
+            if not rest[start - 1] & 0x80:
+                break
+    return rest[start : start + size]
 
 
 def readable(block: bytes) -> str:

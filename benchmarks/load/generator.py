@@ -10,6 +10,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from benchmarks import cores
 from benchmarks.errors import LoadError
 from benchmarks.load.connection import Connection
 from benchmarks.load.conversation import Conversation, Wire
+from benchmarks.load.crowd import Crowd
 from benchmarks.load.native import NativeWire
 from benchmarks.load.sequence import SequenceWire
 from benchmarks.load.settings import LoadReport, LoadSettings
@@ -43,7 +45,8 @@ class Generator:
         self._settings = settings
         self._latencies: list[int] = []
         self._poll = select.epoll()
-        self._links: dict[int, tuple[socket.socket, Connection]] = {}
+        self._links: dict[int, tuple[socket.socket, Connection | Crowd]] = {}
+        self._authority = f"{settings.host}:{settings.port}"
         self.conversations = [
             Conversation(
                 _wire(settings, index),
@@ -54,6 +57,7 @@ class Generator:
         ]
         self._owners: dict[int, tuple[socket.socket, Connection]] = {}
         self._late: list[int] = []
+        self._crowd: tuple[socket.socket, Crowd] | None = None
 
     def run(self) -> LoadReport:
         """Opens the streams, drives them, measures, and closes them.
@@ -96,27 +100,31 @@ class Generator:
             gc.enable()
 
     def _connect(self) -> None:
-        address = (self._settings.host, self._settings.port)
         for index in range(self._settings.connections):
-            try:
-                link = socket.create_connection(address, _CONNECT_SECONDS)
-            except OSError as error:
-                raise LoadError(
-                    f"target {address[0]}:{address[1]} can't be reached: {error}"
-                ) from None
-            # With a timeout, each call would ask the kernel twice; the epoll has one instead.
-            link.settimeout(None)
-            link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             streams = self.conversations[index :: self._settings.connections]
-            connection = Connection(streams, f"{address[0]}:{address[1]}")
-            self._links[link.fileno()] = link, connection
+            connection = Connection(streams, self._authority)
+            link = self._link(connection)
             self._owners |= {id(one): (link, connection) for one in streams}
-            self._poll.register(link, select.EPOLLIN)
-            link.sendall(connection.greet())
+
+    def _link(self, connection: Connection | Crowd) -> socket.socket:
+        """A socket for a connection, which has greeted."""
+        address = (self._settings.host, self._settings.port)
+        try:
+            link = socket.create_connection(address, _CONNECT_SECONDS)
+        except OSError as error:
+            raise LoadError(f"target {self._authority} can't be reached: {error}") from None
+        # With a timeout, each call would ask the kernel twice; the epoll has one instead.
+        link.settimeout(None)
+        link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._links[link.fileno()] = link, connection
+        self._poll.register(link, select.EPOLLIN)
+        link.sendall(connection.greet())
+        return link
 
     def _measure(self) -> LoadReport:
         server = self._server()
         first, self._late = len(self._latencies), []
+        self._gather_crowd()
         all_before, server_before = cores.machine_cpu_seconds(), cores.cpu_seconds(server)
         load_before, start = time.process_time(), time.perf_counter()
         self._drive(self._settings.seconds)
@@ -139,7 +147,29 @@ class Generator:
             latency_p999_ms=float(p999),
             late_p99_ms=float(np.percentile(self._late, 99)) * _MS_PER_NS if self._late else 0.0,
             starved_streams=sum(not one.outputs for one in self.conversations),
+            **self._refusals(),
         )
+
+    def _gather_crowd(self) -> None:
+        """Lets those come for whom there is no room."""
+        if self._settings.surplus:
+            wire, now = _wire(self._settings, self._settings.streams), time.perf_counter_ns()
+            crowd = Crowd(self._settings.surplus, wire, self._authority, now)
+            self._crowd = self._link(crowd), crowd
+
+    def _refusals(self) -> dict[str, Any]:
+        """What they were told."""
+        if self._crowd is None:
+            return {}
+        told = self._crowd[1].refusals
+        times = np.array(told.nanoseconds or [0], np.float64) * _MS_PER_NS
+        return {
+            "refused": len(told.nanoseconds),
+            "refused_otherwise": told.otherwise,
+            "refused_p50_ms": float(np.percentile(times, 50)),
+            "refused_p99_ms": float(np.percentile(times, 99)),
+            "let_in": told.let_in,
+        }
 
     def _idle(self) -> LoadReport:
         """Opens every stream, takes a step with each, lets all fall silent, looks at the memory."""
@@ -180,6 +210,8 @@ class Generator:
                 self._late.append(time.perf_counter_ns() - due)
                 count += 1
                 due = start + int(count * period)
+            if self._crowd is not None and (out := self._crowd[1].due(now)):
+                self._crowd[0].sendall(out)
             # Without waiting: the clock of a wait is a millisecond, and steps are due within it.
             self._exchange(wait=0)
 

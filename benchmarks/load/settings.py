@@ -27,6 +27,8 @@ class LoadSettings:
         features: numbers of a step; the native wire asks the server.
         rate: steps a second of all streams together, sent whether or not the last ones are
             answered; 0 sends each when its stream's last one is.
+        surplus: callers beside the streams, for whom the server has no room: from when the clock
+            starts they come, and come again when it has told them to; only at a rate.
         idle: whether the streams only open, take a step and fall silent.
     """
 
@@ -41,6 +43,7 @@ class LoadSettings:
     wire: WireName = "native"
     features: int = 32
     rate: float = 0.0
+    surplus: int = 0
     idle: bool = False
 
     def __post_init__(self) -> None:
@@ -60,6 +63,8 @@ class LoadSettings:
             )
         if self.rate < 0 or self.features < 1:
             raise SettingsError("rate and features can't be negative, nor features 0")
+        if self.surplus < 0 or (self.surplus and not self.rate):
+            raise SettingsError(f"surplus is {self.surplus}; take 0 or more, and give a rate")
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,10 @@ class LoadReport:
             or was due at a rate, to its result's arrival.
         late_p99_ms: how long after it was due a step was sent, at a rate: the generator's own part.
         starved_streams: streams without any answer.
+        refused: opens of the surplus that were refused.
+        refused_otherwise: those of them that were not RESOURCE_EXHAUSTED with a retry hint.
+        refused_p50_ms, refused_p99_ms: from an open to its refusal.
+        let_in: opens of the surplus that were not refused.
         idle_bytes_per_stream: memory that the server holds for a silent stream.
     """
 
@@ -90,4 +99,9 @@ class LoadReport:
     latency_p999_ms: float = 0.0
     late_p99_ms: float = 0.0
     starved_streams: int = 0
+    refused: int = 0
+    refused_otherwise: int = 0
+    refused_p50_ms: float = 0.0
+    refused_p99_ms: float = 0.0
+    let_in: int = 0
     idle_bytes_per_stream: float = 0.0

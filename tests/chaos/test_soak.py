@@ -69,7 +69,7 @@ async def come_and_go(client: Client, seed: int, until: float, expected: list[by
 
 
 async def load(server: Server, seconds: float, expected: list[bytes]) -> int:
-    async with Client(server.target, open_timeout=60) as client:
+    async with Client(server.target, open_timeout=SCALE.patience) as client:
         until = time.monotonic() + seconds
         callers = (
             come_and_go(client, number % SCALE.streams, until, expected)

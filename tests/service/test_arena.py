@@ -5,7 +5,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 
 from service.arena import Arena
 from service.errors import Exhausted
-from service.slots import Slot
+from service.slots import Slot, exhausted
 
 INITIAL = np.array([0.5, -1.0], np.float32)
 
@@ -25,7 +25,11 @@ def test_a_full_arena_refuses_at_once_with_a_retry_hint():
     with pytest.raises(Exhausted, match="all 2 streams") as refused:
         arena.acquire()
     assert refused.value.reason == "STREAMS_EXHAUSTED"
-    assert refused.value.retry_after is not None
+    assert 1 <= refused.value.retry_after <= 2
+
+
+def test_those_who_are_refused_together_are_not_told_the_same_time():
+    assert len({exhausted(2).retry_after for _ in range(20)}) > 1
 
 
 def test_a_late_release_never_frees_the_row_of_its_next_stream():

@@ -23,6 +23,7 @@ def test_outputs_are_written_stream_by_stream_also_where_one_had_none(tmp_path):
     [
         (["--port=1"], "target 127.0.0.1:1 can't be reached"),
         (["--port=1", "--rate=-1"], "rate and features can't be negative"),
+        (["--port=1", "--surplus=4"], "surplus is 4; take 0 or more, and give a rate"),
         (["--port=1", "--connections=65"], "connections is 65; take a value from 1 to 64"),
     ],
 )
