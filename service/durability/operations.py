@@ -11,7 +11,7 @@ from service.durability import blob, snapshots
 from service.durability.kept import KeptStreams
 from service.durability.openings import not_there, parsed
 from service.durability.snapshots import Snapshot
-from service.errors import Gone, InvalidArgument, shorten
+from service.errors import Gone, InvalidArgument, ServiceError, shorten
 from service.live import Stream
 from service.models import Models
 from service.stores.store import Fate, Record
@@ -124,14 +124,20 @@ class Operations:
                 closed = await self._close_live(live, return_state=return_state)
                 if closed is not None:
                     return closed
-            return await self._close_kept(stream_id, owner, return_state=return_state)
+            known = live is not None
+            return await self._close_kept(stream_id, owner, known, return_state=return_state)
 
         return await self._kept.turns.take(stream_id, close)
 
     async def _close_live(self, live: Stream, *, return_state: bool) -> tuple[int, bytes] | None:
-        """None where it was no longer the stream: another server has taken that further."""
+        """None where it is no longer the stream: that was left meanwhile, or goes on elsewhere."""
         live.end(Gone(f"stream {live.id!r} was closed by its owner", reason="STREAM_CLOSED"))
-        copy = await self._kept.copy(live)
+        try:
+            copy = await self._kept.copy(live)
+        except ServiceError:
+            return None
+        if self._streams.get(live.id) is not live:
+            return None
         state = self._kept.beginnings.blob_of(copy) if return_state else b""
         removal = self._kept.close(live)
         if removal is not None and not await self._kept.keeper.removed(removal):
@@ -139,13 +145,16 @@ class Operations:
         return live.steps, state
 
     async def _close_kept(
-        self, stream_id: str, owner: str, *, return_state: bool
+        self, stream_id: str, owner: str, known: bool, *, return_state: bool
     ) -> tuple[int, bytes]:
-        """Ends a stream that is not live here; where it is live elsewhere, that is fenced."""
+        """Ends a stream that is not live here; where it is live elsewhere, that is fenced.
+
+        An owner who is known to have had it is told what became of it.
+        """
         claim = await self._kept.keeper.claim(stream_id, owner)
         record = claim.record
         if not claim.epoch or record is None:
-            raise not_there(stream_id, Fate.UNKNOWN)
+            raise not_there(stream_id, claim.fate if known else Fate.UNKNOWN)
         state = self._state(record) if return_state else b""
         await self._kept.keeper.removed(self._kept.keeper.forget(stream_id, claim.epoch))
         return record.steps, state

@@ -133,3 +133,12 @@ async def test_a_model_that_went_while_a_stream_was_opened_does_not_close_that_s
     stream = await there.resumed(received=0, replay_from=1)
     sent = distinct(1, 6)
     assert np.array_equal(await there.streams.push(stream, chunk(1, sent)), alone(sent))
+
+
+async def test_the_owner_of_a_copy_that_was_left_learns_that_the_stream_was_closed():
+    here, _, there, _ = await taken_on(distinct(4, 7))
+    assert await there.operations.close("pump", "") == (4, b"")
+    with pytest.raises(Gone) as caught:
+        await here.operations.close("pump", "")
+    assert caught.value.reason == "STREAM_CLOSED"
+    assert here.streams.live == 0

@@ -1,12 +1,16 @@
 """One change of a stream at a time, done to its end."""
 
 import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 
 import pytest
-from fakes import alone, distinct
+from fakes import FakeEngine, alone, distinct, fake_model
 from kept_server import kept_server, state_after
 
-from service.errors import Gone, Unavailable
+from service.durability import blob
+from service.errors import Gone, ModelFault, Unavailable
 
 
 class Gate:
@@ -110,3 +114,37 @@ async def test_a_close_that_nobody_waits_for_is_done_all_the_same():
         await asyncio.sleep(0)
     with pytest.raises(Gone):
         await server.resumed()
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_a_close_ends_what_was_kept_while_it_waited_for_a_chunk(fails):
+    def compute(rows):
+        assert may_end.wait(30)
+        if failing:
+            raise RuntimeError("told to")
+
+    failing, may_end = False, threading.Event()
+    may_end.set()
+    server = kept_server(model=fake_model(FakeEngine(before_step=compute)))
+    inputs = distinct(3, 5)
+    stream = await server.begun()
+    await server.push(stream, inputs[:2])
+    await server.checkpoint()
+    with ThreadPoolExecutor(1) as server.model.batcher._executor:
+        failing = fails
+        may_end.clear()
+        under_way = await server.under_way(stream, inputs[2:])
+        closing = asyncio.ensure_future(server.operations.close("pump", "", return_state=True))
+        while not stream.on_idle:  # noqa: ASYNC110 - nobody is told of it
+            await asyncio.sleep(0)
+        # As where its model is unloaded meanwhile.
+        stream.on_idle.append(lambda: server.kept._keep(stream))
+        may_end.set()
+        with pytest.raises(ModelFault) if fails else nullcontext():
+            await under_way
+        steps, state = await closing
+    taken = 2 if fails else 3
+    assert steps == taken
+    assert blob.decode(state).states[0].values.tolist() == state_after(inputs[:taken])
+    assert await server.store.read("pump") is None
+    assert server.streams.live == server.model.arena.taken == 0
