@@ -44,6 +44,9 @@ class StepEngine(Protocol):
     def step(self, rows: int) -> None:
         """Advances the first `rows` rows from inputs and states to outputs and next_states."""
 
+    def turned(self) -> "StepEngine":
+        """The same engine with states and next_states exchanged: a step goes the other way."""
+
 
 class Engine:
     """A session with its buffers; row i of each buffer belongs to one stream for one step.
@@ -80,15 +83,18 @@ class Engine:
     def _fit(self, signature: Signature) -> None:
         """Makes the buffers."""
         self.signature = signature
-        self._sides = [
+        self._use(
             Side(signature.input_layout(), self.max_batch),
             Side(signature.state_layout(), self.max_batch),
             Side(signature.output_layout(), self.max_batch),
             Side(signature.state_layout(), self.max_batch),
-        ]
-        self.inputs, self.states, self.outputs, self.next_states = (
-            side.rows for side in self._sides
         )
+
+    def _use(self, inputs: Side, states: Side, outputs: Side, next_states: Side) -> None:
+        """Takes buffers, to which nothing is bound yet."""
+        self._sides = inputs, states, outputs, next_states
+        self.inputs, self.states = inputs.rows, states.rows
+        self.outputs, self.next_states = outputs.rows, next_states.rows
         self._bindings: list[_Binding | None] = [None] * (self.max_batch + 1)
 
     def most(self, steps: int) -> int:
@@ -102,6 +108,16 @@ class Engine:
         other = copy.copy(self)
         other.max_batch = self.most(steps)
         other._fit(self.signature.at(steps))
+        return other
+
+    def turned(self) -> "Engine":
+        """The same session and buffers, states and next states exchanged.
+
+        Whoever steps with the one and the other in turn need not copy states between steps.
+        """
+        other = copy.copy(self)
+        inputs, states, outputs, next_states = self._sides
+        other._use(inputs, next_states, outputs, states)
         return other
 
     def one_at_a_time(self) -> None:

@@ -8,6 +8,7 @@ import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +20,7 @@ _LONGEST_RUN = 64
 _FULL = 64
 
 
-@dataclass(frozen=True)
-class Run:
+class Run(NamedTuple):
     """Ticks during which no sequence begins and none is the last of its lane.
 
     Attributes:
@@ -62,6 +62,7 @@ class Schedule:
         pauses = np.arange(0, makespan, _LONGEST_RUN)
         events = np.unique(np.concatenate([self.begin, self.loads, pauses]))
         entering, leaving = (np.argsort(ticks, kind="stable") for ticks in (self.begin, self.end))
+        entered, left = self.lane[entering], self.lane[leaving]
         begun = np.searchsorted(self.begin[entering], events).tolist()
         # Every end is an event: another's begin, or the end of its lane.
         ended = np.searchsorted(self.end[leaving], events, side="right").tolist()
@@ -70,8 +71,8 @@ class Schedule:
         for lanes, (tick, until), entries, exits in zip(
             occupied, pairwise(events.tolist()), pairwise(begun), pairwise(ended), strict=False
         ):
-            new, over = entering[slice(*entries)], leaving[slice(*exits)]
-            yield Run(until - tick, lanes, new, self.lane[new], over, self.lane[over])
+            new, over = slice(*entries), slice(*exits)
+            yield Run(until - tick, lanes, entering[new], entered[new], leaving[over], left[over])
 
 
 def width(lengths: Indices, most: int) -> int:

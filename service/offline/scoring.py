@@ -18,6 +18,7 @@ from service.offline.blobs import Blobs
 from service.offline.columns import Columns
 from service.offline.inputs import open_inputs
 from service.offline.job import Job
+from service.offline.lanes import Lanes
 from service.offline.plan import Task
 from service.offline.states import StateFiles
 from service.offline.stream import Shape, Stream, open_stream
@@ -93,6 +94,7 @@ def make_scorer(
     files = [file.path for file in open_inputs(job.input).files]
     return Scorer(
         engine=engine,
+        lanes=Lanes(engine),
         stream=stream,
         shape=setting.shape,
         rules=Rules(setting.shape.columns, files, job.on_error),

@@ -15,15 +15,22 @@ from pyarrow import ipc, parquet
 from service.errors import TableError
 from service.offline.separated import CsvSource, reading
 
-_BUFFER_BYTES = 256 * 1024
 # Few enough that a batch's columns are still in the cache when they become rows, and, of wide rows,
 # that a batch is small beside a window.
-_BATCH_ROWS, _BATCH_CELLS = 16_384, 2_097_152
+_BATCH_ROWS, _BATCH_CELLS = 16_384, 1_048_576
+# Of a column that is read; of all columns together, unless they are very many.
+_BUFFER_BYTES, _ALL_BUFFERS_BYTES, _LEAST_BUFFER_BYTES = 262_144, 8_388_608, 8_192
 
 
 def batch_rows(columns: int) -> int:
     """How many rows of so many columns are handled at once."""
     return max(1, min(_BATCH_ROWS, _BATCH_CELLS // max(1, columns)))
+
+
+def _buffer_bytes(columns: int) -> int:
+    """How much of each of so many columns is read at once."""
+    fair = _ALL_BUFFERS_BYTES // max(1, columns)
+    return max(_LEAST_BUFFER_BYTES, min(_BUFFER_BYTES, fair))
 
 
 class Source(Protocol):
@@ -58,7 +65,7 @@ class ParquetSource:
             TableError: it is no whole Parquet file.
         """
         self.path = path
-        with reading(path, "Parquet"), self._open() as file:
+        with reading(path, "Parquet"), self._open(1) as file:
             self.schema = file.schema_arrow
             groups = [file.metadata.row_group(i) for i in range(file.num_row_groups)]
         self._groups = [group.num_rows for group in groups]
@@ -73,14 +80,15 @@ class ParquetSource:
             first += self._groups[group]
             group += 1
         rest, rows = list(range(group, len(self._groups))), batch_rows(len(names))
-        with reading(self.path, "Parquet"), self._open() as file:
+        with reading(self.path, "Parquet"), self._open(len(names)) as file:
             for batch in file.iter_batches(rows, row_groups=rest, columns=list(names)):
                 yield first, batch
                 first += len(batch)
 
-    def _open(self) -> parquet.ParquetFile:
+    def _open(self, columns: int) -> parquet.ParquetFile:
         # By default a whole row group would be read ahead.
-        return parquet.ParquetFile(self.path, pre_buffer=False, buffer_size=_BUFFER_BYTES)
+        buffer = _buffer_bytes(columns)
+        return parquet.ParquetFile(self.path, pre_buffer=False, buffer_size=buffer)
 
 
 class ArrowSource:

@@ -4,7 +4,7 @@ Owns the form in which steps go from a file to the lanes: keys, float32 numbers,
 stands, and its fault. Knows nothing of files' formats, nor what is done about a fault.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +18,7 @@ from service.offline.columns import Columns, is_text
 _FINITE = (
     "give a finite float32 number, since anything else would stay in the entity's state for ever"
 )
+_NO_FEATURES: Float32 = np.empty((0, 0), np.float32)
 # Types that NumPy reads where they are.
 _AS_THEY_ARE = (pa.float32(), pa.float64())
 
@@ -101,23 +102,42 @@ class Block:
         )
 
 
-def concatenate(blocks: list[Block]) -> Block:
-    """Blocks one behind the other; empties the list as it goes, so that memory is used once."""
-    if len(blocks) == 1:
-        return blocks[0]
-    rows = sum(map(len, blocks))
-    features = np.empty((rows, blocks[0].features.shape[1]), np.float32)
-    start, others, places = 0, [], []
-    blocks.reverse()
-    while blocks:
-        block = blocks.pop()
-        features[start : start + len(block)] = block.features
-        start += len(block)
-        others.append((block.entities, block.order, block.columns, block.problems))
-        places.append((block.files, block.numbers))
-    entities, order, columns, problems = map(pa.concat_arrays, zip(*others, strict=True))
-    files, numbers = map(np.concatenate, zip(*places, strict=True))
-    return Block(entities, order, features, files, numbers, columns, problems)
+class Gathering:
+    """Blocks on their way to be one; features are copied as they come, so that they are held once.
+
+    Attributes:
+        room: most rows, unless a single block has more.
+        rows: gathered so far.
+    """
+
+    def __init__(self, room: int) -> None:
+        """Holds nothing yet."""
+        self.room = room
+        self.rows = 0
+        self._blocks: list[Block] = []
+        self._features = _NO_FEATURES
+
+    def add(self, block: Block) -> None:
+        """Puts a block behind the others; there has to be room."""
+        first, self.rows = self.rows, self.rows + len(block)
+        if len(block) < self.room:
+            if first == 0:
+                self._features = np.empty((self.room, block.features.shape[1]), np.float32)
+            self._features[first : self.rows] = block.features
+            block = replace(block, features=self._features[first : self.rows])
+        self._blocks.append(block)
+
+    def take(self) -> Block:
+        """All that was gathered, at least a block, as one; nothing is held then."""
+        blocks, rows, features = self._blocks, self.rows, self._features
+        self._blocks, self.rows, self._features = [], 0, _NO_FEATURES
+        if len(blocks) == 1:
+            return blocks[0]
+        keys = [(one.entities, one.order, one.columns, one.problems) for one in blocks]
+        places = [(one.files, one.numbers) for one in blocks]
+        entities, order, columns, problems = map(pa.concat_arrays, zip(*keys, strict=True))
+        files, numbers = map(np.concatenate, zip(*places, strict=True))
+        return Block(entities, order, features[:rows], files, numbers, columns, problems)
 
 
 def make_block(

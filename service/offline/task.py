@@ -16,12 +16,12 @@ from pyarrow import ipc
 from service.chunks import Float32
 from service.engine import Engine
 from service.errors import TableError
-from service.offline import lanes, rejected
+from service.offline import rejected
 from service.offline.answers import AnswerForm
-from service.offline.lanes import Sequences
+from service.offline.lanes import Lanes, Sequences
 from service.offline.plan import Task
 from service.offline.states import Beginnings, StateFiles
-from service.offline.steps import Block, concatenate
+from service.offline.steps import Block, Gathering
 from service.offline.stream import Shape, Stream
 from service.offline.window import Known, Rules, Tally, Window, judge
 
@@ -37,6 +37,7 @@ class Scorer:
 
     Attributes:
         engine: proven.
+        lanes: its rows.
         stream: the input.
         shape: how it is read.
         rules: what is done about bad rows.
@@ -45,6 +46,7 @@ class Scorer:
     """
 
     engine: Engine
+    lanes: Lanes
     stream: Stream
     shape: Shape
     rules: Rules
@@ -80,11 +82,17 @@ class Scorer:
                     rows.write_batch(rejected.of_block(window.bad, self.rules.files, bad))
                 if len(window.block):
                     goes_on = known is not None
-                    values = self._answers(task, window, beginnings, report, goes_on=goes_on)
-                    self._write(answers, form, window, values)
+                    self._write(
+                        answers,
+                        form,
+                        window,
+                        self._answers(task, window, beginnings, report, goes_on=goes_on),
+                    )
                     known = _last(window)
                 report(len(block) - len(window.block))
                 tally.add(_tallied(window))
+                # Not held while the next window is gathered.
+                del block, window
             beginnings.end()
         if self._is_long(task):
             # Its windows have counted it again and again.
@@ -97,16 +105,13 @@ class Scorer:
         return task.stop - task.start > self.window
 
     def _windows(self, task: Task) -> Iterator[Block]:
-        held: list[Block] = []
-        rows = 0
+        held = Gathering(min(self.window, task.stop - task.start))
         for block in self.stream.take(task.start, task.stop):
-            if rows + len(block) > self.window and held:
-                yield concatenate(held)
-                held, rows = [], 0
-            held.append(block)
-            rows += len(block)
-        if held:
-            yield concatenate(held)
+            if held.rows and held.rows + len(block) > held.room:
+                yield held.take()
+            held.add(block)
+        if held.rows:
+            yield held.take()
 
     def _judged(self, block: Block, known: Known | None, beginnings: Beginnings) -> Window:
         if known is None:
@@ -133,7 +138,7 @@ class Scorer:
             kept, places = beginnings.states(window, goes_on=goes_on)
         initial = self.engine.signature.initial_row()
         sequences = Sequences(window.starts, window.lengths, initial, kept, places)
-        values = lanes.run(self.engine, window.block.features, sequences, report)
+        values = self.lanes.run(window.block.features, sequences, report)
         if kept is not None:
             beginnings.keep(window)
         return values

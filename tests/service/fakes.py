@@ -1,6 +1,7 @@
 """A model whose answers a test can predict, and a server of it without ONNX Runtime."""
 
 import asyncio
+import copy
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -66,6 +67,11 @@ class FakeEngine:
         with np.errstate(over="ignore", invalid="ignore"):
             self.next_states[:rows] = advance(states, inputs)
             self.outputs[:rows] = answer(self.next_states[:rows], inputs)
+
+    def turned(self) -> "FakeEngine":
+        other = copy.copy(self)
+        other.states, other.next_states = self.next_states, self.states
+        return other
 
 
 def advance(states: Float32, inputs: Float32) -> Float32:

@@ -129,3 +129,16 @@ def run_alone_of(engine, inputs):
         engine.states[:1] = engine.next_states[:1]
         outputs.append(engine.outputs[0].copy())
     return np.array(outputs)
+
+
+def test_an_engine_and_its_turned_one_take_steps_in_turn_without_a_copy(engine):
+    inputs, rows = distinct(9, 3, FEATURES), 2
+    ways, outputs = (engine, engine.turned()), []
+    engine.states[:rows] = 0
+    for number, step in enumerate(inputs):
+        way = ways[number % 2]
+        way.inputs[0], way.inputs[1] = step, -step
+        way.step(rows)
+        outputs.append(way.outputs[0].copy())
+
+    assert np.array(outputs).tobytes() == run_alone(engine, inputs).tobytes()

@@ -3,7 +3,7 @@ from fakes import STATE, FakeEngine, alone, distinct
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.offline.lanes import Sequences, run
+from service.offline.lanes import Lanes, Sequences
 
 
 def side_by_side(lengths, initial, **changes):
@@ -22,7 +22,7 @@ def test_answers_depend_on_neither_company_nor_place(lengths, max_batch, seed):
     features = distinct(sum(lengths), seed)
     engine, told = FakeEngine(max_batch), []
 
-    answers = run(engine, features, sequences, told.append)
+    answers = Lanes(engine).run(features, sequences, told.append)
 
     for start, length in zip(sequences.starts, lengths, strict=True):
         rows = slice(start, start + length)
@@ -49,7 +49,7 @@ def test_sequences_go_on_where_they_were_left(lengths, max_batch, seed):
     for piece in (slice(0, 1), slice(1, 2)):
         rows = [np.split(one, [cut])[piece][0] for one, cut in zip(features, cuts, strict=True)]
         sequences = side_by_side([len(one) for one in rows], initial, kept=kept, places=places)
-        answers = run(engine, np.concatenate(rows), sequences, lambda steps: None)
+        answers = Lanes(engine).run(np.concatenate(rows), sequences, lambda steps: None)
         parts.append(np.split(answers, np.cumsum(sequences.lengths)[:-1]))
 
     for number, one in enumerate(features):
@@ -67,6 +67,6 @@ def test_what_an_engine_did_before_leaves_no_trace():
     engine.states[:] = 7
     features, initial = distinct(3, 1), np.zeros(STATE, np.float32)
 
-    answers = run(engine, features, side_by_side([3], initial), lambda steps: None)
+    answers = Lanes(engine).run(features, side_by_side([3], initial), lambda steps: None)
 
     assert answers.tobytes() == alone(features).tobytes()
