@@ -20,10 +20,10 @@ from benchmarks.processes import ROOT
 from benchmarks.scoring.workload import ENTITY, ORDER, Workload
 from service import artifact
 from service.engine import Engine
+from service.offline.budget import Budget, even
 from service.offline.columns import Columns
 from service.offline.job import Job
-from service.offline.plan import Task
-from service.offline.preparation import window_rows
+from service.offline.plan import Planner
 from service.offline.results import read_part
 from service.offline.scoring import Setting, make_scorer, prove
 from service.offline.steps import Block
@@ -64,18 +64,21 @@ class Lanes:
         job = Job(work.step_model, work.table, work.folder / "unused.parquet", ENTITY, ORDER)
         self._rows = len(work.features)
         proven = prove(artifact.load(work.step_model), job)
-        window = window_rows(job, proven[0].artifact)
-        setting = Setting(job, shape, (), window, work.folder)
-        self._scorer = make_scorer(setting, Stream(HeldReader(_block(work))), proven)
-        self._bounds = _bounds(work, setting.window)
+        window = even(self._rows, Budget(job, proven[0].artifact).window_rows(), 1)
+        setting, block = Setting(job, shape, (), window, work.folder), _block(work)
+        self.scorer = make_scorer(setting, Stream(HeldReader(block)), proven)
+        planner = Planner(window)
+        planner.add(block.entities, block.order, np.arange(self._rows))
+        planner.end(self._rows)
+        self.tasks = planner.tasks
 
     def run(self) -> tuple[float, Float32]:
         """Seconds, and the answers to all steps, (rows, outputs)."""
         seconds, answers = 0.0, []
-        for start, stop in self._bounds:
+        for task in self.tasks:
             with tempfile.TemporaryDirectory() as folder:
                 started = time.perf_counter()
-                self._scorer.score(Task(start, stop), Path(folder), lambda rows: None)
+                self.scorer.score(task, Path(folder), lambda rows: None)
                 seconds += time.perf_counter() - started
                 answers += [_matrix(batch) for batch in read_part(Path(folder) / ANSWERS)]
         return seconds, np.concatenate(answers)
@@ -94,15 +97,6 @@ def _block(work: Workload) -> Block:
         nothing,
         nothing,
     )
-
-
-def _bounds(work: Workload, window: int) -> list[tuple[int, int]]:
-    ends = (work.starts + work.lengths).tolist()
-    cuts = [0]
-    for before, end in zip([0, *ends], ends, strict=False):
-        if end - cuts[-1] > window:
-            cuts.append(before)
-    return list(zip(cuts, [*cuts[1:], ends[-1]], strict=True))
 
 
 def _matrix(batch: pa.RecordBatch) -> Float32:

@@ -17,6 +17,7 @@ from service.errors import ArtifactError, TableError, UserError, WorkerFailed
 from service.offline import answers, states, survey, workers
 from service.offline.answers import AnswerForm
 from service.offline.assembly import Assembly
+from service.offline.budget import Budget
 from service.offline.columns import Columns
 from service.offline.inputs import Inputs, open_inputs
 from service.offline.job import Job
@@ -61,6 +62,7 @@ def get_ready(job: Job) -> Ready:
             f"{model.path}: has no manifest that names its features; `score` takes models made "
             "with `python -m export`"
         )
+    Budget(job, model).check()
     columns = Columns(job.entity, job.order, model.features)
     answers.check_names(job.output, columns, model.outputs, model.classes)
     inputs = open_inputs(job.input)

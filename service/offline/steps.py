@@ -4,7 +4,7 @@ Owns the form in which steps go from a file to the lanes: keys, float32 numbers,
 stands, and its fault. Knows nothing of files' formats, nor what is done about a fault.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -124,7 +124,7 @@ class Gathering:
             if first == 0:
                 self._features = np.empty((self.room, block.features.shape[1]), np.float32)
             self._features[first : self.rows] = block.features
-            block = replace(block, features=self._features[first : self.rows])
+            block = _without_features(block, self._features[first : self.rows])
         self._blocks.append(block)
 
     def take(self) -> Block:
@@ -138,6 +138,17 @@ class Gathering:
         entities, order, columns, problems = map(pa.concat_arrays, zip(*keys, strict=True))
         files, numbers = map(np.concatenate, zip(*places, strict=True))
         return Block(entities, order, features[:rows], files, numbers, columns, problems)
+
+
+def _without_features(block: Block, instead: Float32) -> Block:
+    """A block with features elsewhere; the others may share one buffer with its own, so copies."""
+    arrays = (block.entities, block.order, block.columns, block.problems)
+    # Arrow copies nothing where there is but one array.
+    entities, order, columns, problems = (
+        pa.concat_arrays([one.slice(0, 0), one]) for one in arrays
+    )
+    files, numbers = block.files.copy(), block.numbers.copy()
+    return Block(entities, order, instead, files, numbers, columns, problems)
 
 
 def make_block(

@@ -100,11 +100,12 @@ class HeldReader:
     def __init__(self, block: Block) -> None:
         """Takes the steps, in the order in which they are scored."""
         self._block = block
+        self._positions = np.arange(len(block))
 
     def blocks(self, start: int) -> Iterator[_Placed]:
         """All of them."""
         del start
-        yield np.arange(len(self._block)), self._block
+        yield self._positions, self._block
 
 
 class Stream:

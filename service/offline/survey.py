@@ -16,6 +16,7 @@ from service.offline.cells import guess, read_cells, wider
 from service.offline.columns import Columns
 from service.offline.inputs import Inputs, Piece
 from service.offline.plan import Planner
+from service.offline.ranges import Sample
 from service.offline.rejected import Homeless, OnError
 from service.offline.separated import BrokenLine, CsvSource
 from service.offline.steps import missing, plain
@@ -39,6 +40,7 @@ class Survey:
         offsets: position of each file's first row, and of the end, (files + 1,).
         homeless: rows without an entity, which no task scores.
         plan: tasks, and whether rows are sorted.
+        sample: entities of some rows.
     """
 
     entity_type: pa.DataType
@@ -46,6 +48,7 @@ class Survey:
     offsets: tuple[int, ...]
     homeless: tuple[Homeless, ...]
     plan: Planner
+    sample: Sample
 
     @property
     def rows(self) -> int:
@@ -134,7 +137,7 @@ def _look(
     window: int,
     report: Report,
 ) -> Survey:
-    plan, homeless = Planner(window), list[Homeless]()
+    plan, sample, homeless = Planner(window), Sample(), list[Homeless]()
     listen(inputs, partial(_keep_broken, homeless, inputs, on_error))
     offsets, ends = [0], 0
     keys = list(dict.fromkeys((columns.entity, columns.order)))
@@ -148,12 +151,14 @@ def _look(
             _keep(homeless, row, on_error)
         order = _ordered(plain(piece.rows.column(columns.order)), types[1])
         there = pa.array(~lost)
-        plan.add(entities.filter(there), order.filter(there), positions[~lost])
+        entities = entities.filter(there)
+        plan.add(entities, order.filter(there), positions[~lost])
+        sample.add(entities)
         ends = offsets[piece.file] + piece.first + len(piece.rows)
         report(len(piece.rows))
     offsets += [ends] * (len(inputs.files) + 1 - len(offsets))
     plan.end(ends)
-    return Survey(*types, tuple(offsets), tuple(homeless), plan)
+    return Survey(*types, tuple(offsets), tuple(homeless), plan, sample)
 
 
 def listen(inputs: Inputs, tell: Callable[[int, BrokenLine], None]) -> None:
