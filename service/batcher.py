@@ -88,12 +88,21 @@ class Batcher:
         self._retired: list[Slot] = []
         self._scheduled = False
         self._closed = False
+        self._loop: asyncio.AbstractEventLoop | None = None
         self.statistics = Statistics()
 
     @property
     def max_batch(self) -> int:
         """Streams of one call at most."""
         return self._advance.max_batch
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop that submits to it."""
+        if self._loop is None:
+            # Asked once: each question is a system call in Python 3.11.
+            self._loop = asyncio.get_running_loop()
+        return self._loop
 
     def put(self, batch: Sequence[Ready]) -> None:
         """Queues steps; each is delivered in its time.
@@ -105,7 +114,7 @@ class Batcher:
             self._fail(batch, stopping())
             return
         self._backlog.put(batch, now)
-        self._schedule(asyncio.get_running_loop())
+        self._schedule()
 
     def begin(self, slot: Slot, inputs: Buffer, steps: int, then: Callable[[Ready], None]) -> Ready:
         """Queues one chunk of a batcher that settles.
@@ -123,10 +132,10 @@ class Batcher:
             ready: Ready = Whole(slot.row, inputs, steps, then)
             self.put((ready,))
             return ready
-        assert memoryview(inputs).nbytes == steps * self._row_bytes
         if steps == 1:
             ready = Ready(slot.row, inputs, then)
         else:
+            assert memoryview(inputs).nbytes == steps * self._row_bytes
             ready = Walk(slot.row, inputs, steps, put=self.put, then=then).ready
         self.put((ready,))
         return ready
@@ -160,14 +169,14 @@ class Batcher:
             waiting, waited = self._backlog.take(len(self._backlog), now)
             self._fail(waiting, stopping(), waited)
 
-    def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _schedule(self) -> None:
         if self._scheduled or self._flying or not self._backlog:
             return
         self._scheduled = True
         # At the end of the loop's round: the other messages of this round join the batch.
-        loop.call_soon(self._tick, loop)
+        self.loop.call_soon(self._tick)
 
-    def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _tick(self) -> None:
         self._scheduled = False
         started = _now()
         most = self._advance.max_batch
@@ -175,13 +184,13 @@ class Batcher:
             most = self._lengths.most(self._backlog.steps)
         batch, waited = self._backlog.take(most, started)
         if not batch:
-            self._schedule(loop)
+            self._schedule()
             return
         tick = _Tick(self._advance, batch, started, waited)
         self._flying = True
         failure = _outcome(self._gather, tick)
         if failure is None and self._executor is not None:
-            call = loop.run_in_executor(self._executor, _outcome, self._compute, tick)
+            call = self.loop.run_in_executor(self._executor, _outcome, self._compute, tick)
             call.add_done_callback(lambda done: self._land(tick, done.result()))
         else:
             self._land(tick, failure or _outcome(self._compute, tick))
@@ -215,7 +224,7 @@ class Batcher:
         if self._resting:
             self._rest()
         self._count(tick, failure)
-        self._schedule(asyncio.get_running_loop())
+        self._schedule()
 
     def _rest(self) -> None:
         """Does what had to wait for the batch to land."""

@@ -66,8 +66,9 @@ class Keeping:
             while len(self.results) > 1:
                 self._drop()
             return
-        while self.results and self.results[0][0] <= sequence:
-            self._drop()
+        results = self.results
+        while results and results[0][0] <= sequence:
+            self.unacknowledged -= results.popleft()[1].nbytes
 
     def _drop(self) -> None:
         _, outputs = self.results.popleft()

@@ -45,9 +45,13 @@ class Ready:
         self.then = then
 
     def joined(self) -> Array:
-        """All outputs, (steps, output width)."""
+        """All outputs in packed rows, (steps, output width)."""
         assert self.block is not None
         return self.block[self.row : self.row + self.steps]
+
+    def by_step(self) -> Array:
+        """All outputs, (steps, outputs of a step)."""
+        return self.joined()
 
 
 class Whole(Ready):
@@ -60,9 +64,13 @@ class Whole(Ready):
         self.steps = steps
 
     def joined(self) -> Array:
-        """All outputs in one row, (1, width of so many steps)."""
+        """All outputs in one packed row, (1, width of so many steps)."""
         assert self.block is not None
         return self.block[self.row : self.row + 1]
+
+    def by_step(self) -> Array:
+        """All outputs, (steps, outputs of a step)."""
+        return self.joined().reshape(self.steps, -1)
 
 
 def settle(done: Sequence[Ready], outputs: Array) -> None:

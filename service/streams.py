@@ -14,7 +14,7 @@ from service.errors import AlreadyExists, InvalidArgument, ServiceError, stoppin
 from service.live import Stream, gap, note, untimely
 from service.metrics import Metrics
 from service.models import Models, ServedModel
-from service.ready import Ready
+from service.ready import Buffer, Ready
 from service.settings import Settings
 from service.stepping import packed
 from service.tensors import Array
@@ -35,7 +35,7 @@ class Streams:
         self._draining = False
         self._emptied = asyncio.Event()
         # Told of each chunk of a kept stream that was taken, with its outputs.
-        self.on_taken: Callable[[Stream, int, Array], None] | None = None
+        self.on_taken: Callable[[Stream, int, Array], None] = lambda *_: None
         # Told of each stream that has closed, before its slot can be another's.
         self.on_closed: Callable[[Stream], None] | None = None
         # What becomes of a stream whose model is unloaded, once it was told.
@@ -148,13 +148,13 @@ class Streams:
         if stream.keeping is not None and stream.ended is None:
             stream.keeping.acknowledge(chunk.acknowledged)
         inputs = self._accepted(stream, chunk)
-        future: asyncio.Future[Float32] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Float32] = stream.model.batcher.loop.create_future()
 
         def taken(ready: Ready) -> None:
             if future.done():
                 return
             if ready.error is None:
-                future.set_result(ready.joined().reshape(chunk.steps, -1))
+                future.set_result(ready.by_step())
             else:
                 future.set_exception(ready.error)
 
@@ -180,10 +180,10 @@ class Streams:
         """
         if stream.busy or stream.ended or self._live.get(stream.id) is not stream:
             raise untimely(stream, stream.expected)
-        self._begin(stream, inputs, steps, then)
+        self._begin(stream, inputs.data, steps, then)
 
     def _begin(
-        self, stream: Stream, inputs: Array, steps: int, then: Callable[[Ready], None]
+        self, stream: Stream, inputs: Buffer, steps: int, then: Callable[[Ready], None]
     ) -> Ready:
         stream.busy = True
 
@@ -196,15 +196,16 @@ class Streams:
             else:
                 stream.expected += 1
                 stream.steps += ready.steps
-                if self.on_taken is not None and self._is_kept(stream):
-                    self.on_taken(stream, stream.expected - 1, ready.joined().reshape(steps, -1))
+                if stream.keeping is not None and self._live.get(stream.id) is stream:
+                    # It outlives its call, and nobody has closed it meanwhile.
+                    self.on_taken(stream, stream.expected - 1, ready.by_step())
             then(ready)
             if stream.on_idle:
                 idle, stream.on_idle = stream.on_idle, []
                 for act in idle:
                     act()
 
-        return stream.model.batcher.begin(stream.slot, inputs.data, steps, done)
+        return stream.model.batcher.begin(stream.slot, inputs, steps, done)
 
     async def evict(self, model: ServedModel, seconds: float) -> None:
         """Waits until a model that is no longer served has no stream, at most `seconds`.
@@ -262,30 +263,29 @@ class Streams:
     async def _close_now(self, stream: Stream) -> None:
         self.close(stream)
 
-    def _is_kept(self, stream: Stream) -> bool:
-        """Whether it outlives its call, and nobody has closed it meanwhile."""
-        return stream.keeping is not None and self._live.get(stream.id) is stream
-
     def _of(self, model: ServedModel) -> list[Stream]:
         return [stream for stream in self._live.values() if stream.model is model]
 
-    def _accepted(self, stream: Stream, chunk: Chunk) -> Array:
+    def _accepted(self, stream: Stream, chunk: Chunk) -> Buffer:
+        """A chunk's packed rows."""
         if stream.busy or stream.ended or self._live.get(stream.id) is not stream:
             raise untimely(stream, chunk.sequence)
         try:
             if chunk.sequence != stream.expected:
                 raise gap(stream, chunk)
-            model = stream.model
-            if not model.signature.native:
+            model, signature = stream.model, stream.model.signature
+            if not signature.native:
                 raise InvalidArgument(
                     f"model {model.name} has other inputs than one of float32; send its chunks by "
                     "the Open Inference Protocol",
                     reason="MODEL_NOT_NATIVE",
                 )
-            inputs = decode(chunk, model.signature.inputs[0].size, model.max_chunk_steps)
-            if model.signature.whole:
-                inputs = inputs.reshape(1, len(inputs), *model.signature.inputs[0].shape[1:])
-            return packed(model, [inputs], stream.number, first=not stream.steps)
+            inputs = decode(chunk, signature.inputs[0].size, model.max_chunk_steps)
+            if signature.plain:
+                return chunk.data
+            if signature.whole:
+                inputs = inputs.reshape(1, len(inputs), *signature.inputs[0].shape[1:])
+            return packed(model, [inputs], stream.number, first=not stream.steps).data
         except InvalidArgument as error:
             stream.model.metrics.refused(error.reason)
             raise

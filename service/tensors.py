@@ -273,3 +273,8 @@ class Signature:
             and all(port.dtype == np.float32 for port in ports)
             and all(port.timed for port in ports if self.whole)
         )
+
+    @cached_property
+    def plain(self) -> bool:
+        """Whether the packed rows of steps are what a caller of the native wire sends."""
+        return self.native and not self.whole and not self.controls

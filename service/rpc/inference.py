@@ -45,6 +45,7 @@ class InferenceServicer(GRPCInferenceServiceServicer):
         self._models = models
         self._sequences = sequences
         self._catalogue = catalogue
+        self._loop = asyncio.get_running_loop()
 
     @answered
     async def ServerLive(self, _request: wire.ServerLiveRequest) -> wire.ServerLiveResponse:
@@ -138,7 +139,7 @@ class InferenceServicer(GRPCInferenceServiceServicer):
     async def ModelInfer(self, request: wire.ModelInferRequest) -> wire.ModelInferResponse:
         """One request, one answer."""
         tracing.annotate(model=request.model_name)
-        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Answer] = self._loop.create_future()
 
         def done(outcome: Answer | ServiceError) -> None:
             if future.done():

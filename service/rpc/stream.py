@@ -16,7 +16,7 @@ import grpc
 from protos.statewise.v1 import stream_pb2 as wire
 from protos.statewise.v1.stream_pb2_grpc import StreamServiceServicer
 from service import tracing
-from service.chunks import Chunk
+from service.access import Identity
 from service.durability.kept import KeptStreams
 from service.durability.openings import Opened
 from service.errors import InvalidArgument, ProtocolViolation, RateExceeded, ServiceError, stopping
@@ -25,12 +25,18 @@ from service.live import taken_over
 from service.rpc.access import caller
 from service.rpc.doorway import Doorway
 from service.rpc.status import errors_as_status
-from service.rpc.stream_wire import again, opened_message, opening, refused, result
+from service.rpc.stream_wire import (
+    ResultMessage,
+    again,
+    chunk_of,
+    opened_message,
+    opening,
+    refused,
+)
 from service.rpc.unreadable import readable
 from service.streams import Streams
 
 _Context = grpc.aio.ServicerContext[wire.ClientMessage, wire.ServerMessage]
-_DTYPES = {wire.DATA_TYPE_UNSPECIFIED: "", wire.DATA_TYPE_FLOAT32: "float32"}
 
 
 class _Call:
@@ -165,6 +171,7 @@ class StreamServicer(StreamServiceServicer):
         self, stream: LiveStream, context: _Context, call: _Call
     ) -> wire.Close | None:
         """Answers chunk by chunk until the caller closes; None where it only half-closes."""
+        results, identity = ResultMessage(stream), caller()
         while True:
             if self._doorway.shut:
                 await self._doorway.wait()
@@ -173,7 +180,8 @@ class StreamServicer(StreamServiceServicer):
                 return None
             kind = request.WhichOneof("message")
             if kind == "chunk":
-                await context.write(await self._answer(stream, request.chunk))
+                answer = await self._answer(stream, request.chunk, results, identity)
+                await context.write(answer)
             elif kind == "close":
                 closing: wire.Close = request.close
                 return closing
@@ -192,16 +200,16 @@ class StreamServicer(StreamServiceServicer):
         call.reading = False
         return readable(request)
 
-    async def _answer(self, stream: LiveStream, chunk: wire.Chunk) -> wire.ServerMessage:
+    async def _answer(
+        self, stream: LiveStream, chunk: wire.Chunk, results: ResultMessage, identity: Identity
+    ) -> wire.ServerMessage:
         stream.heard += 1
-        dtype = _DTYPES.get(chunk.dtype, str(chunk.dtype))
-        has = chunk.acknowledged if chunk.HasField("acknowledged") else None
-        received = Chunk(chunk.sequence, dtype, chunk.steps, chunk.features, chunk.data, has)
+        received = chunk_of(chunk)
         try:
-            caller().spend(min(chunk.steps, stream.model.max_chunk_steps))
-            return result(stream, chunk.sequence, await self._streams.push(stream, received))
+            identity.spend(min(received.steps, stream.model.max_chunk_steps))
+            return results.of(received.sequence, await self._streams.push(stream, received))
         except RateExceeded as error:
             stream.model.metrics.refused(error.reason)
-            return refused(stream, chunk.sequence, error)
+            return refused(stream, received.sequence, error)
         except InvalidArgument as error:
-            return refused(stream, chunk.sequence, error)
+            return refused(stream, received.sequence, error)

@@ -5,7 +5,7 @@ Owns the conversion, in both directions, and nothing else.
 
 from protos.statewise.v1 import stream_pb2 as wire
 from protos.statewise.v1.state_pb2 import KeptResult
-from service.chunks import Float32
+from service.chunks import Chunk, Float32
 from service.durability.openings import Opened, Opening, Resume
 from service.errors import ServiceError
 from service.live import Stream as LiveStream
@@ -58,6 +58,23 @@ def opening(message: wire.Open) -> Opening:
     )
 
 
+def chunk_of(message: wire.Chunk) -> Chunk:
+    """What a caller sends to be computed."""
+    dtype = message.dtype
+    if dtype == _FLOAT32:
+        name = "float32"
+    else:
+        name = "" if dtype == wire.DATA_TYPE_UNSPECIFIED else str(dtype)
+    return Chunk(
+        message.sequence,
+        name,
+        message.steps,
+        message.features,
+        message.data,
+        message.acknowledged if message.HasField("acknowledged") else None,
+    )
+
+
 def _durable(stream: LiveStream) -> int:
     return stream.keeping.durable if stream.keeping is not None else 0
 
@@ -76,17 +93,30 @@ def again(result: KeptResult, stream: LiveStream) -> wire.ServerMessage:
     )
 
 
-def result(stream: LiveStream, sequence: int, outputs: Float32) -> wire.ServerMessage:
-    """The outputs of a chunk."""
-    message = wire.ServerMessage()
-    # In place: a message made by keywords costs twice as much, and this is made for every chunk.
-    made = message.result
-    made.sequence = sequence
-    made.dtype = _FLOAT32
-    made.steps, made.outputs = outputs.shape
-    made.data = outputs.tobytes()
-    made.durable_sequence = _durable(stream)
-    return message
+class ResultMessage:
+    """The results of a stream's chunks, one after the other in one message.
+
+    gRPC turns a message into bytes as soon as it is written, and a new one for every chunk would
+    cost more than to fill it in.
+    """
+
+    __slots__ = ("_message", "_result", "_stream")
+
+    def __init__(self, stream: LiveStream) -> None:
+        """Made once for a call."""
+        self._stream = stream
+        self._message = wire.ServerMessage()
+        self._result = self._message.result
+        self._result.dtype = _FLOAT32
+
+    def of(self, sequence: int, outputs: Float32) -> wire.ServerMessage:
+        """The outputs of a chunk, (steps, outputs); valid until the next."""
+        made = self._result
+        made.sequence = sequence
+        made.steps, made.outputs = outputs.shape
+        made.data = outputs.tobytes()
+        made.durable_sequence = _durable(self._stream)
+        return self._message
 
 
 def refused(stream: LiveStream, sequence: int, error: ServiceError) -> wire.ServerMessage:

@@ -1,6 +1,7 @@
 """How gRPC's threads wake the event loop: once a batch, not once a message.
 
-Owns three settings of this process, each measured with `python -m benchmarks serving`.
+Owns three settings of this process, each measured with `python -m benchmarks serving`. A fourth,
+that the poller reads the sockets itself, has to be set before gRPC is imported: `serve` does.
 
 gRPC's poller thread queues an event, then writes a byte to a socket; its reader on the event loop
 handles every queued event but takes a single byte, so that each further byte costs another round of

@@ -2,9 +2,14 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
+from processes import serving
+from statewise_client.blocking import Client
 
+MESSAGES = 300
 _PRELUDE = """
 import asyncio, os, threading
 import grpc, uvloop
@@ -74,3 +79,28 @@ async def main():
 uvloop.run(main())
 """
     assert run(body) == "True True"
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux counts threads' switches")
+def test_no_thread_stands_between_the_poller_and_a_message(model_path):
+    def switches(pid: int) -> int:
+        """Of the threads that gRPC keeps for reading sockets."""
+        count = 0
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            if task.joinpath("comm").read_text().startswith("event_engine"):
+                lines = task.joinpath("status").read_text().splitlines()
+                count += sum(int(line.split()[1]) for line in lines if "ctxt_switches" in line)
+        return count
+
+    with (
+        serving(model_path) as server,
+        Client(server.target) as client,
+        client.open("random") as stream,
+    ):
+        step = np.zeros(len(stream.info.features))
+        stream.push(step)
+        before = switches(server.process.pid)
+        for _ in range(MESSAGES):
+            stream.push(step)
+        # Timers switch to them now and then; if they read, it is three times a message.
+        assert switches(server.process.pid) - before < MESSAGES / 2
