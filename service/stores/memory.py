@@ -90,6 +90,8 @@ class MemoryStore:
 
     async def write(self, records: Sequence[Record]) -> list[bool]:
         """Writes what is not fenced."""
+        if not records:
+            return []
         written = [self._is_free(record) for record in records]
         free = [record for record, is_free in zip(records, written, strict=True) if is_free]
         self._make_room(free)

@@ -101,6 +101,8 @@ class Table:
 
     def write(self, records: Sequence[Record]) -> list[bool]:
         """Writes what is not fenced."""
+        if not records:
+            return []
         written: list[bool] = []
         for part in _parts(records):
             fenced = self._fenced(part)
