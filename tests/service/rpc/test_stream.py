@@ -165,7 +165,8 @@ async def test_statuses_mean_something():
         error = await failure(full)
         assert error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
         info, delay = details(error)
-        assert (info.reason, info.metadata["max_streams"], delay) == ("STREAMS_EXHAUSTED", "1", 1.0)
+        assert (info.reason, info.metadata["max_streams"]) == ("STREAMS_EXHAUSTED", "1")
+        assert 1 <= delay <= 3
 
 
 async def test_a_model_fault_is_data_loss_for_its_stream_alone():
