@@ -178,8 +178,8 @@ class Metrics:
         )
         self._refused_calls = counter(
             "statewise_refused_calls",
-            "Calls that nobody known made, that a caller may not make, or that were too many, by "
-            "reason.",
+            "Calls that nobody known made, that a caller may not make, that were too many, or "
+            "whose message was too large or none, by reason.",
             ("reason",),
         )
 

@@ -46,13 +46,35 @@ def add_serve(
         choices=("cpu", "cuda", "auto"),
         help="where models run; cuda fails to start where it isn't really there (cpu)",
     )
-    serve.add_argument("--max-streams", type=int, metavar="N", help="open streams a model (10000)")
     serve.add_argument("--max-batch", type=int, metavar="N", help="streams of one call (256)")
+    _add_limits(serve)
     _add_serve_times(serve)
     _add_serve_states(serve)
     _add_log(serve)
     add_access(serve)
     serve.set_defaults(run=run)
+
+
+def _add_limits(serve: argparse.ArgumentParser) -> None:
+    """How much there may be of what callers send."""
+    serve.add_argument(
+        "--max-streams",
+        type=int,
+        metavar="N",
+        help="open streams a model; one costs about 24 KB and its state (10000)",
+    )
+    serve.add_argument(
+        "--max-chunk-steps",
+        type=int,
+        metavar="N",
+        help="steps of a chunk, which is in memory as a whole (8192)",
+    )
+    serve.add_argument(
+        "--max-message-bytes",
+        type=int,
+        metavar="BYTES",
+        help="of a request, which is in memory as a whole; gRPC's own default (4194304)",
+    )
 
 
 def _add_serve_times(serve: argparse.ArgumentParser) -> None:
@@ -105,6 +127,12 @@ def _add_serve_states(serve: argparse.ArgumentParser) -> None:
         "--state-store",
         metavar="URL",
         help="where states are kept: memory:, sqlite:PATH or redis://HOST:PORT/DB (memory:)",
+    )
+    serve.add_argument(
+        "--state-bytes",
+        type=int,
+        metavar="BYTES",
+        help="of all states in the store, of which the oldest go first (1073741824)",
     )
     serve.add_argument(
         "--state-seconds",

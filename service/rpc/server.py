@@ -48,7 +48,7 @@ from service.rpc.state import StateServicer
 from service.rpc.stream import StreamServicer
 from service.rpc.tls import server_credentials
 from service.rpc.tracing import Tracer
-from service.rpc.unreadable import Forgiving
+from service.rpc.unreadable import Forgiving, transport_bytes
 from service.rpc.wakeups import wake_in_batches
 from service.sequences import Sequences
 from service.settings import Settings, address
@@ -146,7 +146,7 @@ def _assemble(settings: Settings) -> _Parts:
         interceptors=[*_tracers(), *_guards(settings, quotas, metrics)], options=_options(settings)
     )
     # To generated code, which adds methods and does nothing else, it is a server.
-    forgiving: Any = Forgiving(server)
+    forgiving: Any = Forgiving(server, settings.max_message_bytes, metrics.refused_call)
     add_StreamServiceServicer_to_server(stream_servicer, forgiving)
     add_GRPCInferenceServiceServicer_to_server(
         InferenceServicer(models, sequences, catalogue, doorway), forgiving
@@ -209,7 +209,7 @@ def _options(settings: Settings) -> list[tuple[str, int]]:
     return [
         # Without a supervisor, a second server on the same port is a mistake.
         ("grpc.so_reuseport", settings.worker),
-        ("grpc.max_receive_message_length", settings.max_message_bytes),
+        ("grpc.max_receive_message_length", transport_bytes(settings.max_message_bytes)),
         # With probes, gRPC makes windows larger for as long as more arrives, read or not.
         ("grpc.http2.bdp_probe", 0),
         ("grpc.http2.lookahead_bytes", settings.stream_window_bytes),

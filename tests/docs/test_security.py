@@ -4,12 +4,14 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import grpc
 import pytest
 
 from service.durability.keys import load_state_keys
+from service.metrics import Metrics
 from service.rpc.tls import server_credentials
 from service.settings import Settings
 from service.token_file import hash_token, load_callers
@@ -74,3 +76,13 @@ def test_settings_of_the_table_exist():
     names |= {name.replace("-", "_") for name in re.findall(r"`--([\w-]+)`, ", PAGE)}
     assert names >= {"max_streams", "max_message_bytes", "max_requests"}
     assert [name for name in names if not hasattr(Settings(Path("models")), name)] == []
+
+
+def test_metrics_of_the_table_are_there_and_its_settings_are_options():
+    (table,) = re.findall(r"\| what \| setting .*\n(?:\|.*\n)+", PAGE)
+    told = {name for name, _ in re.findall(r"`(statewise_\w+?)(_total)?`", table)}
+    assert told <= {family.name for family in Metrics().registry.collect()}
+    options = subprocess.run(
+        [sys.executable, "-m", "service", "serve", "--help"], capture_output=True, text=True
+    ).stdout
+    assert [one for one in re.findall(r"`(--[\w-]+)`", table) if one not in options] == []

@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,14 @@ class Server:
         ready = re.fullmatch(r"ready: grpc (\S+) metrics (\S+)\n", line)
         assert ready, line or process.stderr.read()
         self.target, self.metrics = ready.groups()
+
+    def counted(self, metric: str, **labels: str) -> float:
+        """The sum of a metric over whatever labels are left open."""
+        with urllib.request.urlopen(f"http://{self.metrics}/metrics", timeout=10) as page:
+            lines = page.read().decode().splitlines()
+        wanted = [f'{name}="{value}"' for name, value in labels.items()]
+        found = [one for one in lines if re.match(rf"{metric}[{{ ]", one)]
+        return sum(float(one.split()[-1]) for one in found if all(label in one for label in wanted))
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)

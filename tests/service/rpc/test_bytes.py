@@ -19,7 +19,7 @@ async def send(*messages: bytes) -> grpc.aio.AioRpcError:
     server = grpc.aio.server()
     streams = fake_streams(fake_model())
     servicer = StreamServicer(streams, fake_kept(streams), doorway())
-    add_StreamServiceServicer_to_server(servicer, Forgiving(server))
+    add_StreamServiceServicer_to_server(servicer, Forgiving(server, 4 * 1024 * 1024, print))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:

@@ -1,7 +1,6 @@
 """A silent stream over a real server: its call is ended, and the client goes on."""
 
 import asyncio
-import urllib.request
 
 import grpc
 import numpy as np
@@ -23,10 +22,7 @@ STEPS = np.random.default_rng(3).standard_normal((6, 5))
 
 def ended(server) -> float:
     """Streams that the server has ended since they were silent."""
-    with urllib.request.urlopen(f"http://{server.metrics}/metrics", timeout=10) as page:
-        text = page.read().decode()
-    found = [one for one in text.splitlines() if one.startswith("statewise_evictions_total{")]
-    return sum(float(one.split()[-1]) for one in found if 'reason="idle"' in one)
+    return server.counted("statewise_evictions_total", reason="idle")
 
 
 async def silent(server, number: int) -> None:
@@ -79,7 +75,7 @@ async def test_every_chunk_is_heard():
     streams = fake_streams(fake_model())
     server = grpc.aio.server()
     servicer = StreamServicer(streams, fake_kept(streams), doorway())
-    add_StreamServiceServicer_to_server(servicer, Forgiving(server))
+    add_StreamServiceServicer_to_server(servicer, Forgiving(server, 4 * 1024 * 1024, print))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:
