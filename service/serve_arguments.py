@@ -126,7 +126,8 @@ def _add_serve_states(serve: argparse.ArgumentParser) -> None:
     serve.add_argument(
         "--state-store",
         metavar="URL",
-        help="where states are kept: memory:, sqlite:PATH or redis://HOST:PORT/DB (memory:)",
+        help="where states are kept: memory:, sqlite:PATH or redis://HOST:PORT/DB, or rediss: "
+        "with TLS (memory:)",
     )
     serve.add_argument(
         "--state-bytes",

@@ -41,7 +41,8 @@ class RedisStore:
         """Looks whether Redis answers; connects when it is first asked.
 
         Args:
-            url: redis://HOST:PORT/DB, rediss: with TLS, unix:PATH for a socket.
+            url: redis://HOST:PORT/DB, unix:PATH for a socket, or rediss: with TLS, whose files
+                are ?ssl_ca_certs=FILE&ssl_certfile=FILE&ssl_keyfile=FILE.
             max_bytes: of records and tombstones.
             live_seconds: for so long after it was written or touched nothing is evicted.
             clock: tells the time; servers that share a store need to agree within live_seconds.
@@ -205,6 +206,13 @@ def _look(url: str, place: str) -> None:
     except ValueError:
         raise SettingsError(
             f"state_store {place} is no URL of Redis; take redis://HOST:PORT/DB"
+        ) from None
+    except TypeError as error:
+        # It names the option last, and no value.
+        name = str(error).rpartition(" ")[2]
+        raise SettingsError(
+            f"state_store {place} has the option {name} behind its ?, which is none; TLS takes "
+            "ssl_ca_certs, ssl_certfile and ssl_keyfile"
         ) from None
     except (RedisError, OSError) as error:
         raise SettingsError(f"state_store {place} can't be used: {error}") from None
