@@ -1,24 +1,36 @@
 """The command `python -m service serve` as a process of its own, for tests."""
 
 import contextlib
+import os
 import re
 import signal
 import subprocess
 import sys
+import tempfile
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 
 class Server:
     """A running server and where it listens."""
 
-    def __init__(self, process: "subprocess.Popen[str]") -> None:
+    def __init__(self, process: "subprocess.Popen[str]", log: "IO[str] | None" = None) -> None:
         self.process = process
+        self._log = log
         line = process.stdout.readline()
         ready = re.fullmatch(r"ready: grpc (\S+) metrics (\S+)\n", line)
-        assert ready, line or process.stderr.read()
+        assert ready, line or self.log()
         self.target, self.metrics = ready.groups()
+
+    def log(self) -> str:
+        """What it and its workers have written to standard error so far."""
+        if self._log is None:
+            return ""
+        # It writes at the position that it shares with this file.
+        number = self._log.fileno()
+        return os.pread(number, os.fstat(number).st_size, 0).decode()
 
     def counted(self, metric: str, **labels: str) -> float:
         """The sum of a metric over whatever labels are left open."""
@@ -48,17 +60,19 @@ def command(*arguments: object) -> list[str]:
 def serving(model_path: Path, *arguments: object) -> Iterator[Server]:
     repository = model_path.parent.parent.parent
     ports = ("--port", 0, "--metrics-port", 0)
-    process = subprocess.Popen(
-        command("--model-repository", repository, *ports, *arguments),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        yield Server(process)
-    finally:
-        process.kill()
-        process.communicate()
+    # A pipe that nobody reads from would hold the server up once it is full.
+    with tempfile.TemporaryFile("w+") as log:
+        process = subprocess.Popen(
+            command("--model-repository", repository, *ports, *arguments),
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        )
+        try:
+            yield Server(process, log)
+        finally:
+            process.kill()
+            process.communicate()
 
 
 def failed(*arguments: object) -> str:

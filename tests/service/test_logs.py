@@ -94,7 +94,7 @@ def test_a_server_logs_opens_and_resumes_as_json_and_no_secret(model_path, tmp_p
             wrong = (("authorization", "Bearer 0123456789abcdef0123456789abcdef"),)
             assert status(lambda: list(call(iter([]), metadata=wrong))) == "UNAUTHENTICATED"
         assert server.stop() == 0
-        written = server.process.stderr.read()
+        written = server.log()
 
     lines = [json.loads(line) for line in written.splitlines()]
     of_streams = [line for line in lines if line.get("stream_id") == "pump"]

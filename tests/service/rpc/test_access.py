@@ -112,7 +112,7 @@ def test_a_changed_file_holds_from_the_next_call_on_and_a_broken_one_does_not(mo
         path.unlink()
         assert opened(channel, bearer("other"))
         server.stop()
-        log = server.process.stderr.read()
+        log = server.log()
     assert log.count("the callers stay as they were") == 2
     assert "no TOML at line 1" in log
     assert not [token for token in (*TOKENS.values(), renewed) if token[:8] in log]

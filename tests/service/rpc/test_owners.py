@@ -39,7 +39,7 @@ def server(model_path, tmp_path_factory):
     with serving(model_path, "--token-file", callers, "--state-key-file", keys) as server:
         yield server
         server.stop()
-        log = server.process.stderr.read()
+        log = server.log()
     assert " INFO " in log
     assert not [secret for secret in (*TOKENS.values(), *KEYS) if secret[:8] in log]
 

@@ -94,7 +94,7 @@ def test_a_renewed_certificate_is_used_without_a_restart(model_path, authority, 
         assert served_certificate(server) == expected(second)
         assert opened(channel)
         server.stop()
-        log = server.process.stderr.read()
+        log = server.log()
     assert log.count("the old certificate stays in use") == 2
     assert "key values mismatch" in log
 
