@@ -104,9 +104,11 @@ class SqliteStore:
         """Turns old records into tombstones, and drops old tombstones, a thousand at a time."""
         expired = 0
         while True:
-            part = await self._run(lambda: self._commit(lambda: self._table.expire(before_ms)))
+            part, dropped = await self._run(
+                lambda: self._commit(lambda: self._table.expire(before_ms))
+            )
             expired += part
-            if not part:
+            if not part and not dropped:
                 return expired
 
     async def held(self) -> Held:

@@ -149,11 +149,13 @@ class Table:
         )
         return [_record(row) for row in rows.fetchall()]
 
-    def expire(self, before_ms: int) -> int:
-        """Expires some of the records that are old; 0 when none is left, and old tombstones too."""
+    def expire(self, before_ms: int) -> tuple[int, int]:
+        """Expires records that are old, and drops tombstones as old; some, and how many of each."""
         chosen = "SELECT id FROM streams WHERE fate {} 'kept' AND since_ms < ? LIMIT 1000"
-        self._execute(f"DELETE FROM streams WHERE id IN ({chosen.format('<>')})", (before_ms,))
-        return self._bury(Fate.EXPIRED, chosen.format("="), [before_ms])
+        dropped = self._execute(
+            f"DELETE FROM streams WHERE id IN ({chosen.format('<>')})", (before_ms,)
+        ).rowcount
+        return self._bury(Fate.EXPIRED, chosen.format("="), [before_ms]), dropped
 
     def held(self) -> Held:
         """How much is kept."""

@@ -148,3 +148,19 @@ async def test_a_close_ends_what_was_kept_while_it_waited_for_a_chunk(fails):
     assert blob.decode(state).states[0].values.tolist() == state_after(inputs[:taken])
     assert await server.store.read("pump") is None
     assert server.streams.live == server.model.arena.taken == 0
+
+
+async def test_a_close_ends_what_was_kept_behind_its_last_look():
+    server = kept_server()
+    stream = await server.begun()
+    await server.push(stream, distinct(2, 6))
+    copy = server.kept.copy
+
+    async def copied(stream):
+        taken = await copy(stream)
+        server.kept._keep(stream)
+        return taken
+
+    server.kept.copy = copied
+    assert await server.operations.close("pump", "") == (2, b"")
+    assert await server.store.read("pump") is None

@@ -121,7 +121,10 @@ async def test_a_closed_stream_is_closed_for_its_zombies_too(shelf: Shelf) -> No
     assert await here.claim("s", "ada") == Claim(0, Fate.CLOSED)
     assert await here.write([a_record("s", b"zombie", old)]) == [False]
     assert await there.write([a_record("s", b"late", new)]) == [False]
+    assert not await here.remove("s", old)
     assert await here.read("s") is None
+    # Its tombstone is no fence to whoever was given a newer epoch, by a store that is lost since.
+    assert await here.write([a_record("s", b"newer", new + 1)]) == [True]
 
 
 async def test_a_stream_begun_anew_is_safe_from_the_one_before(shelf: Shelf) -> None:
@@ -160,9 +163,9 @@ async def test_a_lost_stream_is_taken_up_and_closed_again(shelf: Shelf) -> None:
     here, there = shelf.open(), shelf.open()
 
     assert await here.write([a_record("lost", b"state", 41)]) == [True]
-    assert await there.remove("forgotten", 42)
-
-    assert (await there.claim("lost", "ada")).epoch == 43
+    assert (await there.claim("lost", "ada")).epoch == 42
+    assert await there.remove("forgotten", 50)
+    assert (await there.claim("lost", "ada")).epoch == 51
     assert await here.write([a_record("forgotten", b"zombie", 40)]) == [False]
     assert (await here.begin(a_record("forgotten"))).fate is Fate.CLOSED
 

@@ -65,6 +65,45 @@ async def test_a_full_store_evicts_the_oldest_that_nobody_holds(shelf: Shelf) ->
     assert fates == {"a": Fate.KEPT, "b": Fate.EVICTED, "c": Fate.EVICTED, "d": Fate.KEPT}
 
 
+async def test_no_more_is_evicted_than_has_to_be_and_never_what_is_written(shelf: Shelf) -> None:
+    store = shelf.open(3 * (RECORD_BYTES + 100))
+    first, *_ = [(await store.begin(a_record(one, b"x" * 100))).epoch for one in "abc"]
+    # Old enough, to the millisecond.
+    shelf.clock.pass_seconds(LIVE_SECONDS)
+
+    assert await store.write([a_record("a", b"y" * 300, first)]) == [True]
+
+    fates = {one: (await store.claim(one, "ada")).fate for one in "abc"}
+    assert fates == {"a": Fate.KEPT, "b": Fate.EVICTED, "c": Fate.KEPT}
+    assert store.evicted == 1
+
+
+async def test_what_is_as_old_as_the_limit_is_not_forgotten(shelf: Shelf) -> None:
+    store = shelf.open()
+    await store.begin(a_record("kept"))
+    await store.remove("closed", 99)
+    then = shelf.clock.now
+    shelf.clock.pass_seconds(1)
+
+    assert await store.expire(then) == 0
+    assert await store.read("kept") is not None
+    assert (await store.claim("closed", "ada")).fate is Fate.CLOSED
+    assert await store.expire(then + 1) == 1
+    assert [(await store.claim(one, "ada")).fate for one in ("kept", "closed")] == [
+        Fate.EXPIRED,
+        Fate.UNKNOWN,
+    ]
+
+
+async def test_thousands_of_tombstones_go_at_once(shelf: Shelf) -> None:
+    store = shelf.open()
+    for number in range(1_100):
+        await store.remove(f"closed{number}", 1)
+
+    assert await store.expire(shelf.clock.now + 1) == 0
+    assert await store.held() == Held(0, 0)
+
+
 async def test_an_evicted_stream_is_taken_up_by_who_had_it_last(shelf: Shelf) -> None:
     here, there = shelf.open(2 * RECORD_BYTES), shelf.open(2 * RECORD_BYTES)
     old = (await here.begin(a_record("s"))).epoch

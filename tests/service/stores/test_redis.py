@@ -73,7 +73,13 @@ async def test_epochs_of_a_server_grow_though_redis_forgot_them(start_redis: Sta
     server.kill()
     server.start()
 
-    assert (await store.begin(a_record("a"))).epoch > max(before)
+    after = (await store.begin(a_record("a"))).epoch
+    assert after > max(before)
+    # So they do where the newest that it knows of is one that it wrote.
+    await store.write([a_record("b", b"state", after + 50)])
+    server.kill()
+    server.start()
+    assert (await store.begin(a_record("c"))).epoch > after + 50
     await store.close()
 
 
@@ -135,8 +141,18 @@ def test_a_redis_that_is_not_there_is_said_without_its_password(url: str, says: 
         open_store(url, MOST_BYTES)
 
     assert says in refused.value.message
+    assert "127.0.0.1" in refused.value.message or "redsi" in url
     assert "hush" not in refused.value.message
     assert "\n" not in refused.value.message
+
+
+def test_an_older_redis_is_refused(start_redis: StartRedis, monkeypatch) -> None:
+    answers = {"redis_version": "6.2.14"}
+    monkeypatch.setattr(
+        "service.stores.redis.BlockingRedis.execute_command", lambda self, *command: answers
+    )
+    with pytest.raises(SettingsError, match=r"is Redis 6\.2\.14; it takes 7"):
+        RedisStore(start_redis().url, MOST_BYTES)
 
 
 async def test_a_url_opens_redis(start_redis: StartRedis) -> None:
