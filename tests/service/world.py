@@ -102,10 +102,12 @@ class World:
             except (Gone, NotFound) as error:
                 caller.stream = None if kind in ("open", "push") else caller.stream
                 caller.left_over = False
-                if kind in ("open", "close") and error.reason == "STREAM_CLOSED":
-                    # Of the life before, since its owner alone closes one, and then begins anew:
-                    # perhaps without having heard of it, and with a copy that was left.
+                if kind == "open" and error.reason == "STREAM_CLOSED":
+                    # Of the life before, since its owner alone closes one, and then begins anew.
                     assert caller.closing or not caller.sizes, "closed by nobody"
+                    caller.begin()
+                elif kind == "close" and isinstance(error, Gone):
+                    # What was live was a copy of a stream that had ended elsewhere.
                     caller.begin()
             except ServiceError as error:
                 caller.stream = None if kind in ("open", "push") else caller.stream
