@@ -4,7 +4,7 @@ import secrets
 import pytest
 
 from service.errors import SettingsError
-from service.token_file import Caller, hash_token, load_callers
+from service.token_file import _SHORTEST_TOKEN, Caller, hash_token, load_callers
 
 TOKEN = secrets.token_hex(32)
 HASH = hashlib.sha256(TOKEN.encode()).hexdigest()
@@ -28,6 +28,11 @@ def test_a_token_and_its_hash_are_the_same(load):
     stream = frozenset({"stream"})
     assert written == [Caller("ward", hash_token(TOKEN), "", stream, None, 0.0)]
     assert written[0].token_hash == bytes.fromhex(HASH)
+
+
+def test_a_token_of_the_least_length_is_taken(load):
+    (caller,) = load(f"[[caller]]\nname = 'a'\ntoken = '{TOKEN[:_SHORTEST_TOKEN]}'")
+    assert caller.token_hash == hash_token(TOKEN[:_SHORTEST_TOKEN])
 
 
 def test_every_field_is_taken(load):
