@@ -10,7 +10,8 @@ from google.protobuf.descriptor import MethodDescriptor
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from messages import requests
-from replicas import Replica, replicas, resident
+from processes import resident
+from replicas import Replica, replicas
 from scale import SCALE
 from statewise_client.blocking import Client
 
