@@ -9,6 +9,7 @@ from calling import Calls, arrays, load, row
 from foreign import (
     ACCUMULATOR_CONFIG,
     F32,
+    START,
     accumulator,
     dividing,
     doubling,
@@ -19,7 +20,30 @@ from foreign import (
 )
 from onnx import helper
 
+from service.chunks import Chunk
 from service.errors import ArtifactError, ServiceError
+
+
+async def test_the_native_seam_fills_in_controls(tmp_path):
+    # state' = state + x + start, and y is the state: START comes with the first step alone.
+    path = save(
+        tmp_path / "sum",
+        [("x", F32, ["batch", 2]), ("start", F32, ["batch", 1]), ("state", F32, ["batch", 2])],
+        [("y", F32, ["batch", 2]), ("state_out", F32, ["batch", 2])],
+        [
+            helper.make_node("Add", ["x", "start"], ["marked"]),
+            helper.make_node("Add", ["state", "marked"], ["state_out"]),
+            helper.make_node("Identity", ["state_out"], ["y"]),
+        ],
+        config="max_batch_size: 8 sequence_batching { "
+        f"{START} {state('state', 'state_out', 'TYPE_FP32', '[ 2 ]')} }}",
+    )
+    calls = Calls(load(path))
+    stream = calls.streams.open("sum")
+    for number, values in enumerate(([[1, 2], [3, 4]], [[5, 6]]), start=1):
+        x = np.array(values, "<f4")
+        outputs = await calls.streams.push(stream, Chunk(number, "float32", len(x), 2, x.tobytes()))
+        assert outputs.tolist() == [[[2, 3], [5, 7]], [[10, 13]]][number - 1]
 
 
 async def test_states_controls_constants_and_initial_values_are_as_declared(tmp_path):
