@@ -162,7 +162,10 @@ def _artifact(
         raise ValueError(f"states has {len(manifest.states)} entries, 1 is served")
     features = tuple(channel.name for channel in manifest.input.channels)
     outputs = tuple(channel.name for channel in manifest.output.channels)
-    state = _state(manifest.states[0])
+    shape = _state_shape(manifest.states[0])
+    # Before any memory is taken for a state of that shape: the vectors hold states as large.
+    golden = _golden(manifest.golden, len(features), len(outputs), math.prod(shape))
+    state = _state(manifest.states[0], shape)
     return Artifact(
         path=path,
         model=model,
@@ -178,18 +181,22 @@ def _artifact(
             states=(state,),
         ),
         config=declared,
-        golden=_golden(manifest.golden, len(features), len(outputs), state.tensor.size),
+        golden=golden,
         int8=manifest.cell.precision == Cell.PRECISION_INT8,
     )
 
 
-def _state(state: StateDeclaration) -> State:
+def _state_shape(state: StateDeclaration) -> tuple[int, ...]:
     shape = tuple(state.shape)
     if len(shape) != 1 or state.batch_axis != 0 or state.dtype != "float32":
         raise ValueError(
             f"state {state.input_tensor!r} has shape {list(shape)}, batch_axis {state.batch_axis}, "
             f"dtype {state.dtype!r}; one float32 row a stream, batch first, is served"
         )
+    return shape
+
+
+def _state(state: StateDeclaration, shape: tuple[int, ...]) -> State:
     initial = (
         _unpack("states.initial_value", state.initial_value, "<f4", shape)
         if state.initial_value

@@ -4,9 +4,11 @@ Owns reading and writing the file, and which of its fields this server heeds. Wh
 graph is `resolution`'s to say.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from google.protobuf import text_format
+from google.protobuf.message import Message
 
 from protos.inference.model_config_pb2 import ModelConfig
 from service.errors import ArtifactError
@@ -59,10 +61,24 @@ def _check(path: Path, folder: Path, config: ModelConfig) -> None:
     for field, _ in config.ListFields():
         if field.name in _NOT_SERVED:
             raise ArtifactError(f"{path}: {field.name} is not served here; remove it")
+    for name, number in _unknown_numbers(config):
+        raise ArtifactError(f"{path}: {name} is {number}, which nobody knows; give it by its name")
     if config.model_transaction_policy.decoupled:
         raise ArtifactError(f"{path}: decoupled models are not served here; a step has one answer")
     if config.max_batch_size < 0:
         raise ArtifactError(f"{path}: max_batch_size is {config.max_batch_size}; take 0 or more")
+
+
+def _unknown_numbers(message: Message) -> Iterator[tuple[str, int]]:
+    """Choices that are given by a number that stands for none."""
+    for field, value in message.ListFields():
+        values = value if field.is_repeated else [value]
+        if field.enum_type is not None:
+            known = field.enum_type.values_by_number
+            yield from ((field.name, number) for number in values if number not in known)
+        elif field.message_type is not None and not field.message_type.GetOptions().map_entry:
+            for one in values:
+                yield from _unknown_numbers(one)
 
 
 def parameter(config: ModelConfig, key: str) -> str | None:

@@ -187,5 +187,6 @@ def unloaded(model: str, version: int) -> Unavailable:
 
 
 def shorten(text: str, longest: int = 128) -> str:
-    """What a caller sent, fit to be said again: an error is no place for a megabyte of it."""
-    return text if len(text) <= longest else f"{text[:longest]}..."
+    """What a caller sent, fit to be said again: no megabyte of it, and in one line."""
+    short = text if len(text) <= longest else f"{text[:longest]}..."
+    return short if short.isprintable() else short.encode("unicode_escape").decode()

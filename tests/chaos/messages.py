@@ -47,18 +47,53 @@ def messages(draw: st.DrawFn, descriptor: Descriptor, depth: int = 0) -> Message
     message = GetMessageClass(descriptor)()
     fields = list(descriptor.fields) if depth < _DEEPEST else []
     for field in draw(st.lists(st.sampled_from(fields), unique=True)) if fields else []:
-        one = _value(field, depth)
-        entry = field.message_type
-        if entry is not None and entry.GetOptions().map_entry:
-            _fill_map(draw, getattr(message, field.name), entry, depth)
-        elif field.is_repeated:
-            values = draw(st.lists(one, max_size=3))
-            getattr(message, field.name).extend(values)
-        elif entry is not None:
-            getattr(message, field.name).CopyFrom(draw(one))
-        else:
-            setattr(message, field.name, draw(one))
+        _fill(draw, message, field, depth)
     return message
+
+
+@st.composite
+def altered(draw: st.DrawFn, whole: Message) -> Message:
+    """A valid message of which a few fields, however deep, are others."""
+    message = type(whole)()
+    message.CopyFrom(whole)
+    for _ in range(draw(st.integers(1, 3))):
+        _alter(draw, message)
+    return message
+
+
+def _alter(draw: st.DrawFn, message: Message) -> None:
+    """Another value for one field, most often for one that is set, or within it."""
+    there = [field for field, _ in message.ListFields()]
+    fields = there if there and draw(st.integers(0, 3)) else list(message.DESCRIPTOR.fields)
+    if not fields:
+        return
+    field = draw(st.sampled_from(fields))
+    value = getattr(message, field.name)
+    if field.message_type is None or _is_map(field) or not draw(st.integers(0, 3)):
+        if not (field.is_repeated and draw(st.booleans())):
+            message.ClearField(field.name)
+        _fill(draw, message, field, _DEEPEST - 1)
+    elif field.is_repeated:
+        if value:
+            _alter(draw, draw(st.sampled_from(list(value))))
+    else:
+        _alter(draw, value)
+
+
+def _fill(draw: st.DrawFn, message: Message, field: FieldDescriptor, depth: int) -> None:
+    one = _value(field, depth)
+    if _is_map(field):
+        _fill_map(draw, getattr(message, field.name), field.message_type, depth)
+    elif field.is_repeated:
+        getattr(message, field.name).extend(draw(st.lists(one, max_size=3)))
+    elif field.message_type is not None:
+        getattr(message, field.name).CopyFrom(draw(one))
+    else:
+        setattr(message, field.name, draw(one))
+
+
+def _is_map(field: FieldDescriptor) -> bool:
+    return field.message_type is not None and field.message_type.GetOptions().map_entry
 
 
 def _fill_map(draw: st.DrawFn, target: object, entry: Descriptor, depth: int) -> None:

@@ -1,24 +1,24 @@
 """Bytes that come from files and stores: damaged, forged, or claiming what they don't have."""
 
+import asyncio
 import hashlib
 import struct
 import subprocess
 import sys
-import tracemalloc
-from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from fakes import OUTPUTS, distinct
 from hypothesis import HealthCheck, example, given, seed, settings
 from hypothesis import strategies as st
-from messages import damaged, messages
+from kept_server import kept_server
+from messages import altered, damaged, messages
 from pyarrow import parquet
+from refusing import refuse
 from scale import SCALE
 
-from protos.content import MANIFEST_KEY, read_metadata
 from protos.inference.model_config_pb2 import ModelConfig
 from protos.statewise.v1 import state_pb2 as wire
 from service import artifact, config
@@ -27,7 +27,6 @@ from service.durability.openings import outputs_of, parsed
 from service.errors import ServiceError
 from service.stores.store import Record
 
-MOST_BYTES = 64 * 1024 * 1024
 ALL = settings(max_examples=SCALE.examples, deadline=None, suppress_health_check=list(HealthCheck))
 MADE_FILES = SCALE.examples
 # Scores every file of a folder within some memory, and says each one's name as it is done.
@@ -50,23 +49,6 @@ for path in sorted(folder.glob("[0-9]*.parquet")):
         assert len(error.message) < 2000 and "\\n" not in error.message, error
     print(path.name, flush=True)
 """
-
-
-def refuse(read: Callable[[], object]) -> None:
-    """Reads what may be anything: it is taken or refused in words, within some memory."""
-    tracemalloc.reset_peak()
-    before, _ = tracemalloc.get_traced_memory()
-    with suppress(ServiceError):
-        read()
-    _, peak = tracemalloc.get_traced_memory()
-    assert peak - before < MOST_BYTES
-
-
-@pytest.fixture(autouse=True, scope="module")
-def traced():
-    tracemalloc.start()
-    yield
-    tracemalloc.stop()
 
 
 def sealed(snapshot: bytes) -> bytes:
@@ -92,8 +74,41 @@ def state(**fields: object) -> bytes:
 @example(data=state(dtype="float32", shape=[2**32 - 1] * 4 + [0], data=b""))
 @example(data=state(dtype="float32", shape=[1] * 100_000, data=bytes(4)))  # fmt: skip
 def test_blobs(data: bytes) -> None:
-    refuse(lambda: blob.decode(sealed(data)))
-    refuse(lambda: blob.decode(data))
+    refuse(lambda: blob.decode(sealed(data)), told=True)
+    refuse(lambda: blob.decode(data), told=True)
+
+
+def kept_blob() -> bytes:
+    """The state of a stream of the fake model, as a server gives it."""
+
+    async def exported() -> bytes:
+        server = kept_server()
+        await server.push(await server.begun(), distinct(3, 1))
+        return (await server.operations.export("pump", "")).state
+
+    return asyncio.run(exported())
+
+
+BLOB = kept_blob()
+HEADER = 76
+
+
+@ALL
+@given(
+    snapshot=st.one_of(
+        altered(wire.Snapshot.FromString(BLOB[HEADER:])).map(lambda one: one.SerializeToString()),
+        damaged(BLOB[HEADER:]),
+    )
+)
+def test_states_that_are_imported_and_gone_on_with(snapshot: bytes) -> None:
+    async def go_on() -> None:
+        server = kept_server()
+        await server.operations.keep(sealed(snapshot), "pump", "")
+        stream = await server.resumed()
+        outputs = await server.push(stream, distinct(2, 2))
+        assert outputs.shape == (2, OUTPUTS)
+
+    refuse(lambda: asyncio.run(go_on()), told=True)
 
 
 def test_a_blob_of_another_dtype_is_told_in_a_line() -> None:
@@ -166,67 +181,12 @@ def test_configs(tmp_path_factory, text: bytes) -> None:
     refuse(lambda: config.read(folder))
 
 
-def field(number: int, content: bytes) -> bytes:
-    """A field of protobuf with a length."""
-    out, values = bytearray(), (number << 3 | 2, len(content))
-    for value in values:
-        while value > 127:
-            out.append(value & 127 | 128)
-            value >>= 7
-        out.append(value)
-    return bytes(out) + content
-
-
-def nested(depth: int) -> bytes:
-    """A model whose graph has a node with a graph, and so on."""
-    graph = b""
-    for _ in range(depth):
-        graph = field(1, field(5, field(6, graph)))
-    return field(7, graph)
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Path:
-    folder = tmp_path / "random" / "1"
-    folder.mkdir(parents=True)
-    return folder / "model.onnx"
-
-
-@pytest.mark.parametrize("model", [nested(5_000), field(7, b"\xff" * 9 + b"\x01")])
-def test_a_model_that_is_no_model_is_refused(place: Path, model: bytes) -> None:
-    place.write_bytes(model)
-    with pytest.raises(ServiceError, match="not a whole ONNX file"):
-        artifact.load(place)
-
-
-def test_damaged_models(model_path: Path, place: Path) -> None:
-    whole = model_path.read_bytes()
-
-    @ALL
-    @given(model=damaged(whole))
-    def fuzz(model: bytes) -> None:
-        place.write_bytes(model)
-        refuse(lambda: artifact.load(place))
-
-    fuzz()
-
-
-def test_damaged_manifests(model_path: Path, place: Path) -> None:
-    whole = model_path.read_bytes()
-    manifest = read_metadata(whole)[MANIFEST_KEY].encode()
-
-    @ALL
-    @given(text=st.one_of(damaged(manifest), st.text(max_size=40).map(str.encode)))
-    @example(text=b"[" * 100_000)
-    @example(text=b'{"a":' * 100_000)
-    @example(text=b'{"format_version":' + b"9" * 10_000 + b"}")
-    def fuzz(text: bytes) -> None:
-        # The last entry of a key counts.
-        entry = field(1, MANIFEST_KEY.encode()) + field(2, text)
-        place.write_bytes(whole + field(14, entry))
-        refuse(lambda: artifact.load(place))
-
-    fuzz()
+def claims(whole: bytes) -> st.SearchStrategy[bytes]:
+    """Tables whose end tells of a footer of another length, up to 4 GB of it."""
+    lengths = st.one_of(
+        st.sampled_from([0, 2**31 - 1, 2**31, 2**32 - 1]), st.integers(0, 2**32 - 1)
+    )
+    return lengths.map(lambda length: whole[:-8] + struct.pack("<I4s", length, b"PAR1"))
 
 
 def test_damaged_tables(model_path: Path, tmp_path: Path) -> None:
@@ -239,7 +199,7 @@ def test_damaged_tables(model_path: Path, tmp_path: Path) -> None:
 
     @seed(9)
     @settings(max_examples=MADE_FILES, deadline=None, suppress_health_check=list(HealthCheck))
-    @given(data=damaged(whole))
+    @given(data=st.one_of(damaged(whole), claims(whole), st.binary(max_size=200)))
     def make(data: bytes) -> None:
         (tmp_path / f"{len(made):05}.parquet").write_bytes(data)
         made.append(data)
