@@ -25,7 +25,9 @@ _DESCRIPTION = """\
 A server with room for so many streams (--max-streams), which together send 80% of what it can
 compute, each step when it is due. Then five times as many callers come: those for whom there is no
 room are refused, wait for as long as they are told, and come again. Then they are gone, and other
-streams come. Latency counts from when a step was due; every answer is compared with the model's.
+streams come. Beside that stands what is noticed where all that are in send more than the server can
+take, each its next step as soon as the last is answered. Latency counts from when a step was due;
+every answer is compared with the model's.
 
 example:
   python -m benchmarks overload
@@ -36,7 +38,8 @@ _CONNECTIONS = 4
 _REPEATS, _SECONDS, _WARMUP = 5, 3.0, 0.5
 _QUICK_REPEATS, _QUICK_SECONDS, _QUICK_WARMUP = 1, 0.5, 0.1
 _BEFORE, _OVERLOAD, _AFTER = "80% load", f"{_TIMES} times as many callers", "afterwards"
-_PHASES = (_BEFORE, _OVERLOAD, _AFTER)
+_CLOSED = "as fast as answered"
+_PHASES = (_BEFORE, _OVERLOAD, _AFTER, _CLOSED)
 
 
 def _measure(options: argparse.Namespace) -> list[Record]:
@@ -67,7 +70,12 @@ def _turn(repository: Path, both: Cores, options: argparse.Namespace) -> dict[st
         closed = load()
         rate = _SHARE * closed.steps / closed.seconds
         surplus = (_TIMES - 1) * options.streams
-        return {_BEFORE: load(rate), _OVERLOAD: load(rate, surplus), _AFTER: load(rate)}
+        return {
+            _CLOSED: closed,
+            _BEFORE: load(rate),
+            _OVERLOAD: load(rate, surplus),
+            _AFTER: load(rate),
+        }
 
 
 def _load(server: Server, options: argparse.Namespace, rate: float, surplus: int) -> LoadSettings:

@@ -5,10 +5,11 @@ from benchmarks.__main__ import main
 
 def test_a_quick_run_refuses_the_surplus_with_a_hint_and_lets_nobody_else_in(tmp_path, capsys):
     assert main(["overload", "--quick", "--streams", "4", "--results", str(tmp_path)]) == 0
-    before, overload, after = json.loads((tmp_path / "overload.json").read_text())
-    assert [one["callers"] for one in (before, overload, after)] == [4, 20, 4]
+    before, overload, after, closed = json.loads((tmp_path / "overload.json").read_text())
+    assert [one["callers"] for one in (before, overload, after, closed)] == [4, 20, 4, 4]
     assert before["p99_times_before"] == 1
     assert before["refusals_per_second"] == after["refusals_per_second"] == 0
+    assert closed["steps_per_second"] > before["steps_per_second"]
     # In half a second each of 16 comes once.
     assert overload["refusals_per_second"] > 0
     assert (overload["refused_otherwise"], overload["let_in"]) == (0, 0)
