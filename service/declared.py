@@ -106,6 +106,8 @@ class Declared:
         if first.WhichOneof("state_data") != "data_file":
             return np.zeros(tensor.shape, tensor.dtype)
         root = (self._folder / _INITIAL_STATE_FOLDER).resolve()
+        if "\0" in first.data_file:
+            raise Contradiction(f"{field}: data_file {first.data_file!r} is no name of a file")
         path = (root / first.data_file).resolve()
         if not path.is_relative_to(root):
             raise Contradiction(f"{field}: data_file {first.data_file!r} lies outside {root.name}")

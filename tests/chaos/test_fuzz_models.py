@@ -12,6 +12,7 @@ from refusing import refuse
 from scale import SCALE
 
 from protos.content import MANIFEST_KEY, read_metadata
+from protos.inference.model_config_pb2 import ModelConfig
 from protos.statewise.v1.graph_pb2 import GraphModel
 from protos.statewise.v1.manifest_pb2 import Manifest
 from service import artifact, config
@@ -134,8 +135,13 @@ def test_configs_against_their_graph(tmp_path: Path) -> None:
     loaded = artifact.load(accumulator(folder))
     graph = inspect(loaded)
 
+    nameless = ModelConfig()
+    nameless.CopyFrom(loaded.config)
+    nameless.sequence_batching.state[0].initial_state[0].data_file = "s\0m"
+
     @ALL
     @given(other=altered(loaded.config))
+    @example(other=nameless)
     def fuzz(other) -> None:
         (folder / "config.pbtxt").write_text(config.write(other))
 
