@@ -33,24 +33,30 @@ from training.convert import to_torch_gru
 
 Float32 = NDArray[np.float32]
 _BATCHES = (32, 64, 96, 128, 192, 256, 384)
+_WIDEST = max(_BATCHES)
 _TORCH_BATCH = 64
 _LONGEST_SECONDS = 600
 
 
-def onnxruntime_alone(work: Workload, seconds: float) -> tuple[float, int]:
-    """Steps a second of bare calls on the step graph, and the batch at which they are most."""
-    engine = Engine(artifact.load(work.step_model), provider="cpu", max_batch=max(_BATCHES))
-    engine.inputs[:] = work.features[: engine.max_batch]
-    rates = [(_bare_rate(engine, batch, seconds / len(_BATCHES)), batch) for batch in _BATCHES]
-    return max(rates)
+class Bare:
+    """Calls on the step graph, and nothing between them."""
 
+    def __init__(self, work: Workload) -> None:
+        """Opens a session; its inputs are steps of the table."""
+        self._engine = Engine(artifact.load(work.step_model), provider="cpu", max_batch=_WIDEST)
+        self._engine.inputs[:] = np.resize(work.features, self._engine.inputs.shape)
 
-def _bare_rate(engine: Engine, batch: int, seconds: float) -> float:
-    calls, started = 0, time.perf_counter()
-    while (now := time.perf_counter()) - started < seconds:
-        engine.step(batch)
-        calls += 1
-    return calls * batch / (now - started)
+    def best_batch(self, seconds: float) -> int:
+        """The batch at which steps a second are most."""
+        return max(_BATCHES, key=lambda batch: self.rate(batch, seconds / len(_BATCHES)))
+
+    def rate(self, batch: int, seconds: float) -> float:
+        """Steps a second of calls of so many rows."""
+        calls, started = 0, time.perf_counter()
+        while (now := time.perf_counter()) - started < seconds:
+            self._engine.step(batch)
+            calls += 1
+        return calls * batch / (now - started)
 
 
 class Lanes:

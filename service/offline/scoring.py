@@ -70,6 +70,9 @@ def start(
         returns how many entities it had.
     """
     folder, inputs = Work(setting.folder), open_inputs(setting.job.input)
+    if proven is None:
+        # A process of its own, which may be at work for a moment when the run has been killed.
+        folder.join()
     scorer = make_scorer(setting, open_stream(inputs, setting.shape), proven)
 
     def work(number: int, report: Callable[[int], object]) -> int:

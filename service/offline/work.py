@@ -20,7 +20,7 @@ from service.errors import TableError
 from service.offline.plan import Task
 from service.offline.rejected import Homeless
 
-_PLAN, _SORTED, _LOCK = "plan.json", "sorted.arrow", "lock"
+_PLAN, _SORTED, _LOCK, _WORKERS = "plan.json", "sorted.arrow", "lock", "workers.lock"
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,16 @@ class Work:
         """Names it; `held` makes it."""
         self.path = path
         self.sorted_path = path / _SORTED
+
+    def join(self) -> None:
+        """Makes later runs wait for the end of this process, should it outlive its own run."""
+        # Nobody closes it: the lock ends with the process.
+        fcntl.flock(os.open(self.path / _WORKERS, os.O_CREAT | os.O_RDWR), fcntl.LOCK_SH)
+
+    def await_workers(self) -> None:
+        """Waits for processes of a run that was killed, which end when they see that it is gone."""
+        with (self.path / _WORKERS).open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
 
     @property
     def parts(self) -> Path:
@@ -119,7 +129,7 @@ class Work:
         for path in self.path.iterdir():
             if path.is_dir():
                 shutil.rmtree(path)
-            elif path.name != _LOCK:
+            elif path.name not in (_LOCK, _WORKERS):
                 path.unlink()
         return kept
 
@@ -148,6 +158,7 @@ def held(output: Path) -> Iterator[Work]:
     except BlockingIOError:
         raise TableError(f"{output}: another run writes it; wait for its end") from None
     else:
+        work.await_workers()
         yield work
     finally:
         os.close(lock)

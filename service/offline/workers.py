@@ -6,8 +6,10 @@ What a task is to do is a function that a process makes for itself, since engine
 
 import logging
 import multiprocessing
+import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
@@ -111,6 +113,7 @@ def _work(connection: Connection, make: Callable[..., Work], arguments: Sequence
     # Ctrl-C is the parent's to answer.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         work = make(*arguments)
         connection.send(("ready", None))
@@ -123,3 +126,11 @@ def _work(connection: Connection, make: Callable[..., Work], arguments: Sequence
         return
     except ServiceError as error:
         connection.send(("error", error))
+
+
+def _end_with_parent() -> None:
+    """Ends this process at once when its parent has been killed, in the middle of a task too."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

@@ -16,7 +16,9 @@ CONTENDERS = [
     "score, 2 workers, files",
     "Ray Data map_batches, files",
     "memory, sorted, 400 MB allowed",
+    "memory, sorted, 200 MB allowed",
     "memory, mixed, 400 MB allowed",
+    "memory, mixed, 200 MB allowed",
 ]
 
 

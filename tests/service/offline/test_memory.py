@@ -24,6 +24,8 @@ def wide(tmp_path_factory):
     return path
 
 
+# Sorting takes most of it.
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("company", ["sorted", "mixed"])
 def test_a_score_takes_no_more_memory_than_it_may(wide, tmp_path, company):
     table, output = tmp_path / "steps.parquet", tmp_path / "answers.parquet"

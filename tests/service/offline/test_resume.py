@@ -1,10 +1,8 @@
 """Runs that are killed and gone on with."""
 
-import contextlib
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,14 +17,31 @@ from service.offline.score import score
 
 ROOT = Path(__file__).resolve().parents[3]
 NAMES = ("answers.parquet", "answers.rejected.parquet", "states.parquet")
-# Windows of some rows, so that there are parts enough to be killed between.
+# Windows of some rows, so that there are parts enough; killed when it has told of its progress so
+# often, which it does in the middle of a part as well as behind it.
 PROGRAM = """
-import sys
-from service.offline import preparation
+import os, signal, sys
+from contextlib import contextmanager
+from service.offline import preparation, score
 preparation.window_rows = lambda job, model: 500
+left = int(sys.argv.pop(1))
+
+@contextmanager
+def progress(*given, **options):
+    def report(rows, entities=0):
+        global left
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+    yield report
+
+preparation.progress = score.progress = progress
 from service.__main__ import main
 sys.exit(main(sys.argv[1:]))
 """
+NEVER = 0
+# While it looks, while it sorts where it does, and then further and further.
+KILLED = (1, 2, 11, 5, 25, 12)
 
 
 @pytest.fixture
@@ -55,31 +70,14 @@ def options(job, *others):
     ]
 
 
-def start(job, *others):
-    command = [sys.executable, "-c", PROGRAM, *map(str, options(job, *others))]
-    return subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+def start(job, reports, *others):
+    """A run that is killed when it has told of its progress so often; how it ended."""
+    command = [sys.executable, "-c", PROGRAM, str(reports), *map(str, options(job, *others))]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
 
 
 def files(job):
     return [(job.output.parent / name).read_bytes() for name in NAMES]
-
-
-def whole(folder):
-    """How many parts are there; none where the folder comes or goes just now."""
-    with contextlib.suppress(FileNotFoundError):
-        return sum(path.name.startswith("0") for path in (folder / "parts").iterdir())
-    return 0
-
-
-def kill(process, folder, parts):
-    """Kills a run once so many parts are made; whether it was still running."""
-    while process.poll() is None and whole(folder) < parts:
-        time.sleep(0.0005)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    return process.returncode == -signal.SIGKILL
 
 
 @pytest.mark.parametrize("mixed", [False, True])
@@ -87,24 +85,25 @@ def kill(process, folder, parts):
 def test_a_run_that_is_killed_again_and_again(job, table, save, mixed, workers):
     random = np.random.default_rng(6 + workers)
     save(table.take(random.permutation(len(table))) if mixed else table)
-    _, errors = start(job).communicate(timeout=60)
+    whole = start(job, NEVER, "--workers", workers)
+    assert whole.returncode == 0, whole.stderr
     expected = files(job)
     for name in NAMES:
         (job.output.parent / name).unlink()
     job.output.write_bytes(b"before")
 
-    folder = job.output.parent / ".answers.parquet.work"
-    made, killed_between = 0, 0
-    while kill(start(job, "--resume", "--workers", workers), folder, made):
+    parts, made = job.output.parent / ".answers.parquet.work" / "parts", []
+    for reports in KILLED:
+        killed = start(job, reports, "--resume", "--workers", workers)
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
         assert job.output.read_bytes() == b"before"
-        done = whole(folder)
-        killed_between += done > 0
-        made = done + int(random.integers(1, 5 * workers + 1))
-    process = start(job, "--resume", "--workers", workers)
-    _, errors = process.communicate(timeout=60)
+        made.append(sum(path.name.startswith("0") for path in parts.glob("*")))
+    resumed = start(job, NEVER, "--resume", "--workers", workers)
 
-    assert process.returncode == 0, errors
-    assert killed_between > 0
+    assert resumed.returncode == 0, resumed.stderr
+    # Each run went on from what the one before had left.
+    assert made == sorted(made)
+    assert 0 < made[2] < made[-1]
     assert files(job) == expected
     assert sorted(path.name for path in job.output.parent.iterdir()) == sorted(
         [*NAMES, "steps.parquet"]

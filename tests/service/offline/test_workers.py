@@ -106,7 +106,7 @@ def test_workers_write_the_same_file(job, table, save, name, mixed, monkeypatch)
     from service.offline import preparation
 
     monkeypatch.setattr(preparation, "window_rows", lambda job, model: 20_000)
-    monkeypatch.setattr(preparation, "_LEAST_ROWS", 10**9)
+    monkeypatch.setattr(preparation, "even", lambda rows, window, tasks: window)
     score(job)
     alone = job.output.read_bytes()
 
