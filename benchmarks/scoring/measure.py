@@ -34,7 +34,7 @@ is slow takes the first entities only. A figure on all cores is told with what o
 of them: it says little unless that is near nothing.
 
 The memory of `score` beyond what its imports take: --memory 400 and --memory 200 for tables of
-2,000 MB, sorted and mixed.
+2,000 MB of 128 features, sorted and mixed.
 
 examples:
   python -m benchmarks scoring
@@ -71,19 +71,19 @@ def _on_one_core(work: Workload, options: argparse.Namespace) -> list[Record]:
     seconds = _QUICK_RAW_SECONDS if options.quick else _RAW_SECONDS
     rows, lanes, bare = len(work.features), contenders.Lanes(work), contenders.Bare(work)
     batch = bare.best_batch(seconds)
-    rates, took, answers = [bare.rate(batch, seconds)], [], np.zeros((0, 0), np.float32)
+    rates, turns, answers = [bare.rate(batch, seconds)], list[float](), np.zeros((0, 0), np.float32)
     # By turns, since the machine is seldom as fast as it was.
     for _ in range(_ROUNDS):
         duration, answers = lanes.run()
-        took.append(duration)
+        turns.append(duration)
         rates.append(bare.rate(batch, seconds))
     beside = [(one + other) / 2 for one, other in pairwise(rates)]
-    shares = [rows / duration / rate for duration, rate in zip(took, beside, strict=True)]
+    shares = [rows / duration / rate for duration, rate in zip(turns, beside, strict=True)]
     raw = statistics.median(rates)
     some = max(1, len(work.lengths) // _SLOW_SHARE)
     records = [
         _record("ONNX Runtime alone, best batch", rows, rows / raw, raw, 0) | {"batch": batch},
-        _record("statewise lanes", rows, statistics.median(took), raw, len(work.lengths))
+        _record("statewise lanes", rows, statistics.median(turns), raw, len(work.lengths))
         | {"share_percent": 100 * statistics.median(shares), "rounds": _ROUNDS},
     ]
     peers: dict[str, Callable[[Workload, int], tuple[float, Float32]]] = {
@@ -120,15 +120,15 @@ def _others() -> float:
 def _memory(work: Workload, options: argparse.Namespace) -> list[Record]:
     megabytes = _QUICK_TABLE if options.quick else _TABLE
     table, output = work.folder / "large.parquet", work.folder / "large.answers.parquet"
-    features = work.features.shape[1]
+    model = memory.make_model(work.folder)
     companies: tuple[memory.Company, ...] = ("sorted", "mixed")
     records = []
     for company in companies:
-        rows = memory.make(table, megabytes, features, company)
+        rows = memory.make(table, megabytes, memory.FEATURES, company)
         for allowed in _MEMORIES:
             name = f"memory, {company}, {allowed} MB allowed"
             print(f"scoring {name}: {rows:,} rows of {megabytes:,} MB", file=sys.stderr)
-            took = memory.measure(work.step_model, table, output, allowed)
+            took = memory.measure(model, table, output, allowed)
             record = _record(name, took.rows, took.seconds, None, memory.entities(rows))
             sizes: Record = {"table_megabytes": megabytes, "peak_megabytes": took.megabytes}
             records.append(record | sizes)

@@ -21,7 +21,9 @@ from pyarrow import parquet
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.processes import ROOT
-from benchmarks.scoring.workload import ENTITY, ORDER
+from benchmarks.scoring.workload import ENTITY, ORDER, SHORT
+from export.exporter import export_model
+from export.random_model import random_model, random_network
 
 Company = Literal["sorted", "mixed"]
 _BYTES_OF_A_MEGABYTE = 1_000_000
@@ -29,6 +31,7 @@ _FLOAT_BYTES = 4
 _GROUP_ROWS = 131_072
 # Few enough that a column is kept as a dictionary: the file is small, its rows are not.
 _DISTINCT = 16
+FEATURES = 128
 _STEPS = 1_000
 # What a score uses whatever its input.
 _LIBRARIES = ("service.offline.score", "duckdb", "onnxruntime", "pyarrow.parquet")
@@ -68,6 +71,14 @@ def make(path: Path, megabytes: int, features: int, company: Company) -> int:
             arrays = [group // _STEPS, group % _STEPS, *columns]
             file.write_table(pa.Table.from_arrays(list(map(pa.array, arrays)), schema=form))
     return rows
+
+
+def make_model(folder: Path) -> Path:
+    """A model of many features that hardly computes: rows are wide, and it is they that count."""
+    path = folder / "wide" / "1" / "model.onnx"
+    path.parent.mkdir(parents=True)
+    export_model(random_model(random_network(FEATURES, 4, 1, 2), "wide"), path, settings=SHORT)
+    return path
 
 
 def entities(rows: int) -> int:

@@ -24,7 +24,7 @@ from training.reference import Network
 ENTITY, ORDER = "device", "second"
 _MEDIAN, _SPREAD, _LONGEST = 148.0, 1.2, 5_000
 _FILES = 16
-_SHORT = ProofSettings(reference_steps=50, reference_batches=(1, 64), chunked_steps=8)
+SHORT = ProofSettings(reference_steps=50, reference_batches=(1, 64), chunked_steps=8)
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def make(folder: Path, entities: int) -> Workload:
     network = random_network(*USUAL, reset_after=True)
     work = Workload(folder, network, features, np.cumsum(lengths) - lengths, lengths)
     work.step_model.parent.mkdir(parents=True)
-    export_model(random_model(network, NAME), work.step_model, settings=_SHORT)
+    export_model(random_model(network, NAME), work.step_model, settings=SHORT)
     onnx.save(sequence_graph.build(network), work.fused_model)
     _write(work)
     return work

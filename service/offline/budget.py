@@ -27,7 +27,8 @@ _LEAST_WINDOW = 8.0
 # What a process takes that sorts, beside what the sorting is told to take, not all of which it
 # gives back.
 _SORT, _SORT_FEATURE, _WINDOW_AFTER_SORT = 112.0, 0.16, 0.85
-_LEAST_SORT = 60
+# And it takes more than it is told to.
+_SORT_EXCESS, _LEAST_SORT = 1.1, 60
 # Bytes of rows that are sorted at once, for each square of a megabyte: a merge holds a part of each
 # run, and a run is as long as memory allows.
 _SORTED_AT_ONCE = 80_000
@@ -90,12 +91,13 @@ class Budget:
         """
         features = len(self.model.features)
         beside = _SORT + _SORT_FEATURE * features
-        megabytes = int(self.job.memory - beside)
+        megabytes = int((self.job.memory - beside) / _SORT_EXCESS)
         if megabytes < _LEAST_SORT:
+            least = math.ceil(beside + _SORT_EXCESS * _LEAST_SORT)
             raise TableError(
                 f"{self.job.input}: its rows stand mixed, and sorting rows of {features} features "
-                f"takes more memory than {self.job.memory}; give --memory "
-                f"{math.ceil(beside + _LEAST_SORT)} or more, or sort the input by entity and order"
+                f"takes more memory than {self.job.memory}; give --memory {least} or more, or sort "
+                "the input by entity and order"
             )
         whole = rows * pieces(features) * (_ROW_BYTES + _FLOAT_BYTES * WIDTH)
         ranges = math.ceil(whole / (_SORTED_AT_ONCE * megabytes**2))

@@ -44,8 +44,11 @@ class CsvSource:
         self.on_broken: Callable[[BrokenLine], None] | None = None
         with reading(path, "CSV"), csv.open_csv(path, _line_by_line(), _parsing([])) as reader:
             names = reader.schema.names
-        if len(names) == 1 and ";" in names[0]:
-            raise TableError(f"{path}: its cells seem to be separated by ';'; separate them by ','")
+        other = next((mark for mark in ";\t|" if len(names) == 1 and mark in names[0]), None)
+        if other is not None:
+            raise TableError(
+                f"{path}: its cells seem to be separated by {other!r}; separate them by ','"
+            )
         self.schema = pa.schema([(name, pa.string()) for name in names])
 
     def batches(self, names: Sequence[str], start: int) -> Iterator[tuple[int, pa.RecordBatch]]:
@@ -86,7 +89,8 @@ def _parsing(broken: list[BrokenLine]) -> csv.ParseOptions:
 
     def skip(line: Any) -> str:
         cells, wanted = line.actual_columns, line.expected_columns
-        broken.append(BrokenLine(line.number - 1, f"has {cells} cells; the header has {wanted}"))
+        problem = f"has {cells} cells, the header has {wanted}; mend the line, or leave it out"
+        broken.append(BrokenLine(line.number - 1, problem))
         return "skip"
 
     return csv.ParseOptions(invalid_row_handler=skip)
@@ -126,4 +130,6 @@ def reading(path: Path, kind: str) -> Iterator[None]:
         raise
     except (OSError, UnicodeDecodeError, pa.ArrowException) as error:
         cause = " ".join(str(error).split()).replace("Row #", "line ").rstrip(".")
-        raise TableError(f"{path}: can't be read as {kind}: {cause}; write it again") from None
+        is_text = isinstance(error, UnicodeDecodeError) or "invalid UTF8" in cause
+        remedy = "save it as UTF-8" if is_text else "write it again"
+        raise TableError(f"{path}: can't be read as {kind}: {cause}; {remedy}") from None

@@ -4,6 +4,8 @@ Owns the only import of duckdb, the sorted file and its form. Memory is bounded 
 what does not fit goes to a folder.
 """
 
+import errno
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -24,6 +26,7 @@ from service.offline.steps import Block, missing
 # Rows of one entity and order stay as they stood, so that a second run finds them alike.
 _QUERY = 'SELECT * FROM steps ORDER BY "entity", "order" NULLS LAST, "file", "number", "piece"'
 
+_FULL = os.strerror(errno.ENOSPC)
 # As the library has them, too.
 _PIECES_AT_ONCE = 2_048
 
@@ -117,10 +120,10 @@ def sort(
         if source.failure is not None:
             raise source.failure from None
         cause = " ".join(str(error).split())[:200]
-        raise TableError(
-            f"{path}: the rows can't be sorted there: {cause}; give more --memory, or sort the "
-            "input by entity and order"
-        ) from None
+        remedy = "give more --memory, or sort the input by entity and order"
+        if _FULL in cause:
+            remedy = "make room there, or name an output elsewhere"
+        raise TableError(f"{path}: the rows can't be sorted there: {cause}; {remedy}") from None
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -16,7 +16,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pyarrow import ipc, parquet
 
-from service.errors import TableError
+from service.errors import InvalidArgument, TableError
+from service.offline.columns import shown
 from service.offline.sortable import sortable, sortable_type
 from service.offline.steps import Block
 from service.offline.window import Known, Window
@@ -153,8 +154,16 @@ class Beginnings:
             sortable(window.entities), value_set=sortable(found.column("entity"))
         ).to_numpy(zero_copy_only=False)
         for sequence in np.flatnonzero(~np.isnan(places.astype(np.float64))).tolist():
-            blob = found.column("state")[int(places[sequence])].as_py()
-            self._kept[sequence], self._steps[sequence] = self._files.codec.decode(blob)
+            place = int(places[sequence])
+            try:
+                state, steps = self._files.codec.decode(found.column("state")[place].as_py())
+            except InvalidArgument as error:
+                raise TableError(
+                    f"{self._files.source}: column 'state', entity "
+                    f"{shown(found.column('entity')[place])}: {error}; give the states that this "
+                    "model has left"
+                ) from None
+            self._kept[sequence], self._steps[sequence] = state, steps
 
 
 def check(path: Path, form: pa.Schema) -> None:

@@ -124,7 +124,8 @@ def _work(connection: Connection, make: Callable[..., Work], arguments: Sequence
     except (EOFError, BrokenPipeError, ConnectionResetError):
         # The parent has gone, or needs no more.
         return
-    except ServiceError as error:
+    except (ServiceError, OSError) as error:
+        # A disk that is full, too: whoever writes the output says it there.
         connection.send(("error", error))
 
 

@@ -25,7 +25,7 @@ def test_mixed_rows_that_are_too_wide_are_refused_before_they_are_sorted(
 
     assert refusal(replace(job, memory=200)) == (
         "steps.parquet: its rows stand mixed, and sorting rows of 3 features takes more memory "
-        "than 200; give --memory 211 or more, or sort the input by entity and order"
+        "than 200; give --memory 217 or more, or sort the input by entity and order"
     )
 
 

@@ -109,8 +109,8 @@ def test_lines_that_are_no_rows_go_to_quarantine(job, steps, save, mixed):
 
     bad = parquet.read_table(job.rejected_path)
     assert bad.select(["row", "problem"]).to_pylist()[:2] == [
-        {"row": 3, "problem": "has 2 cells; the header has 5"},
-        {"row": 7, "problem": "has 7 cells; the header has 5"},
+        {"row": 3, "problem": "has 2 cells, the header has 5; mend the line, or leave it out"},
+        {"row": 7, "problem": "has 7 cells, the header has 5; mend the line, or leave it out"},
     ]
     assert bad["row"].to_pylist() == [3, 7, 9]
     assert bad["problem"][2].as_py().startswith("is 'warm'; give a finite float32 number")

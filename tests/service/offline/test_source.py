@@ -5,7 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 import pytest
-from pyarrow import parquet
+from pyarrow import ipc, parquet
+
+from service.offline.score import score
 
 
 def test_no_file(job, refusal):
@@ -55,7 +57,9 @@ def test_a_csv_with_a_short_line(job, refusal, steps, save):
     text = save(steps(), "steps.csv").read_text()
     job = replace(job, input=save(f"{text}a,10\n", "steps.csv"))
 
-    assert refusal(job) == "steps.csv: row 9: has 2 cells; the header has 5"
+    assert refusal(job) == (
+        "steps.csv: row 9: has 2 cells, the header has 5; mend the line, or leave it out"
+    )
 
 
 def test_a_csv_with_a_missing_number(job, refusal, steps, save):
@@ -73,3 +77,40 @@ def test_a_csv_with_a_missing_entity(job, refusal, steps, save):
 @pytest.mark.parametrize(("text", "wrong"), [("", "Empty CSV file"), ("device,second\n", "no col")])
 def test_a_csv_of_nothing(job, refusal, save, text, wrong):
     assert wrong in refusal(replace(job, input=save(text, "steps.csv")))
+
+
+@pytest.mark.parametrize("mark", [";", "\t", "|"])
+def test_a_csv_with_other_marks_than_commas(job, refusal, steps, save, mark):
+    text = save(steps(), "steps.csv").read_text().replace(",", mark)
+    # As spreadsheets begin such a file.
+    job = replace(job, input=save("\ufeff" + text, "steps.csv"))
+
+    assert refusal(job) == (
+        f"steps.csv: its cells seem to be separated by {mark!r}; separate them by ','"
+    )
+
+
+def test_a_csv_that_begins_as_spreadsheets_begin_it(job, steps, save):
+    text = save(steps(), "steps.csv").read_text()
+    job = replace(job, input=save("\ufeff" + text, "steps.csv"))
+
+    assert score(job).tally.rows == 8
+
+
+@pytest.mark.parametrize("code", ["latin-1", "utf-16"])
+def test_a_csv_in_another_code(job, refusal, steps, save, code):
+    path = save(steps(device=["ä"] * 8, second=range(8)), "steps.csv")
+    path.write_bytes(path.read_text().encode(code))
+
+    message = refusal(replace(job, input=path))
+    assert message.startswith("steps.csv: can't be read as CSV: ")
+    assert message.endswith("; save it as UTF-8")
+
+
+def test_an_arrow_stream_that_ends_too_early(job, refusal, steps, tmp_path):
+    path = tmp_path / "steps.arrow"
+    with ipc.new_stream(path, steps().schema) as writer:
+        writer.write_table(steps())
+    path.write_bytes(path.read_bytes()[:-400])
+
+    assert refusal(replace(job, input=path)).startswith("steps.arrow: can't be read as Arrow: ")

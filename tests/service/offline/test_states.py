@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from service.errors import InvalidArgument, TableError
+from service.errors import TableError
 from service.offline import preparation
 from service.offline.score import score
 
@@ -117,11 +117,12 @@ def test_an_entity_that_is_left_out_keeps_its_state(monday, steps, save):
     assert after["a"] != before["a"]
 
 
-def test_states_of_another_model_are_refused(monday, regressor, steps, save):
-    save(steps(second=list(range(10, 18))))
+def test_states_of_another_model_are_refused(monday, regressor, steps, save, refusal):
+    save(steps(second=range(10, 18)))
 
-    with pytest.raises(InvalidArgument, match="goes on with the weights that made it"):
-        score(replace(monday, model=regressor.path))
+    message = refusal(replace(monday, model=regressor.path))
+    assert message.startswith(f"{monday.state_in.name}: column 'state', entity 'a': the state is ")
+    assert message.endswith("; give the states that this model has left")
 
 
 def test_states_of_other_keys_are_refused(monday, refusal, steps, save):
