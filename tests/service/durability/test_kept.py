@@ -9,6 +9,7 @@ from fakes import DurableStore, alone, chunk, distinct, fake_kept, fake_model, f
 from service.durability.openings import Opening, Resume
 from service.errors import AlreadyExists, Gone, NotFound
 from service.live import idle
+from service.stores.memory import MemoryStore
 
 
 def server(store=None):
@@ -208,3 +209,15 @@ async def test_streams_of_others_are_not_there():
             opening = Opening("fake", stream_id="pump", owner="two", resume=Resume())
             await kept.open(opening)
         kept.leave(stream)
+
+
+async def test_a_stream_that_made_room_for_others_is_told_so():
+    _, streams, kept = server(MemoryStore(1_000))
+    for name in ("pump", "fan"):
+        stream = (await kept.open(Opening("fake", stream_id=name))).stream
+        await push(streams, stream, distinct(1, 11))
+        kept.leave(stream)
+        await kept.keeper.flush()
+    with pytest.raises(Gone) as caught:
+        await kept.open(Opening("fake", stream_id="pump", resume=Resume(received=1)))
+    assert caught.value.reason == "EVICTED"
