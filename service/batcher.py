@@ -132,10 +132,10 @@ class Batcher:
             ready: Ready = Whole(slot.row, inputs, steps, then)
             self.put((ready,))
             return ready
+        assert memoryview(inputs).nbytes == steps * self._row_bytes
         if steps == 1:
             ready = Ready(slot.row, inputs, then)
         else:
-            assert memoryview(inputs).nbytes == steps * self._row_bytes
             ready = Walk(slot.row, inputs, steps, put=self.put, then=then).ready
         self.put((ready,))
         return ready

@@ -5,6 +5,7 @@ what is done with the rows.
 """
 
 import sqlite3
+import time
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +17,7 @@ _APPLICATION: Final = 0x53747773
 _VERSION: Final = 1
 # As long as others may hold the file before a call gives up.
 BUSY_SECONDS: Final = 2.0
+_AGAIN_SECONDS: Final = 0.01
 
 # `epoch` is the newest of the stream, `written` the one under which its record was written. The
 # bytes are counted by triggers, so that they agree with the rows whoever wrote them.
@@ -72,7 +74,7 @@ def _settle(connection: sqlite3.Connection, path: Path) -> None:
     # A reader never waits for a writer, and a commit is one append; what is committed outlives the
     # process. NORMAL does not wait for the disk, so that the machine's own crash may cost the last
     # commits, but not the file.
-    connection.execute("PRAGMA journal_mode = WAL").fetchall()
+    _log_ahead(connection)
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("BEGIN IMMEDIATE")
     if _mark(connection, "application_id") == 0:
@@ -121,10 +123,29 @@ def is_full(error: sqlite3.Error) -> bool:
     return getattr(error, "sqlite_errorname", "") in ("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")
 
 
+def _log_ahead(connection: sqlite3.Connection) -> None:
+    """Switches a file over to a log, which several servers that begin together do at once."""
+    until = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL").fetchall()
+            return
+        except sqlite3.OperationalError as error:
+            # Where two would wait for each other, SQLite gives up at once instead.
+            if not _is_busy(error) or time.monotonic() > until:
+                raise
+        time.sleep(_AGAIN_SECONDS)
+
+
+def _is_busy(error: sqlite3.Error) -> bool:
+    name = getattr(error, "sqlite_errorname", "")
+    return name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
+
+
 def reason(error: sqlite3.Error) -> str:
     """What an error means, in words of whoever runs the server."""
     name = getattr(error, "sqlite_errorname", "")
-    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+    if _is_busy(error):
         return f"another process has held it for {BUSY_SECONDS:g} s"
     if name.startswith("SQLITE_READONLY"):
         return "it may not be written"

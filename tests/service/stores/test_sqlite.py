@@ -6,7 +6,9 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from disks import fill, small_disk
 from storage import a_record
 
 from service.errors import SettingsError, Unavailable
+from service.stores import sqlite_file
 from service.stores.sqlite import SqliteStore
 from service.stores.store import Fate
 
@@ -87,6 +90,20 @@ async def test_two_processes_write_one_file(tmp_path: Path) -> None:
     assert (await mine.read("s0")).sequence >= last
     assert len(await mine.page("mine", 99, None)) >= 50
     await mine.close()
+
+
+def test_servers_that_begin_together_share_a_new_file(tmp_path: Path) -> None:
+    for number in range(60):
+        path = tmp_path / f"{number}.db"
+        together = threading.Barrier(4)
+
+        def begin(path: Path = path, together: threading.Barrier = together) -> None:
+            together.wait(30)
+            sqlite_file.connect(path).close()
+
+        with ThreadPoolExecutor(4) as servers:
+            for one in [servers.submit(begin) for _ in range(4)]:
+                one.result()
 
 
 async def test_a_file_that_another_process_holds_is_said_to_be_held(tmp_path: Path) -> None:
