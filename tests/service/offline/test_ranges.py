@@ -31,3 +31,9 @@ def test_an_entity_is_in_one_range_however_many_rows_it_has():
     owners = range_of(entities, sample.bounds(5))
 
     assert len(set(owners[:900].tolist())) == len(set(owners[900:].tolist())) == 1
+
+
+def test_a_range_begins_with_its_bound():
+    owners = range_of(pa.array(["a", "b", "c", "d", "e"]), pa.array(["b", "d"], pa.large_binary()))
+
+    assert owners.tolist() == [0, 1, 1, 2, 2]
