@@ -31,15 +31,20 @@ class Authority:
         self._folder = folder
         self.certificate, self.key = folder / "ca.crt", folder / "ca.key"
         subject = ("-subj", "/CN=authority", "-keyout", self.key, "-out", self.certificate)
-        _openssl("req", "-x509", "-days", 1, *_NEW_KEY, *subject)
+        _openssl("req", "-x509", "-days", 1, *_NEW_KEY, "-nodes", *subject)
 
-    def issue(self, name: str) -> Pair:
+    def pair(self, name: str) -> Pair:
+        """Where the certificate of a name and its key are."""
+        return Pair(self._folder / f"{name}.crt", self._folder / f"{name}.key")
+
+    def issue(self, name: str, password: str | None = None) -> Pair:
         """A certificate for this machine, in somebody's name."""
-        pair = Pair(self._folder / f"{name}.crt", self._folder / f"{name}.key")
+        pair = self.pair(name)
         names = f"subjectAltName=DNS:{name},DNS:localhost,IP:127.0.0.1"
         signer = ("-CA", self.certificate, "-CAkey", self.key)
         made = ("-subj", f"/CN={name}", "-keyout", pair.key, "-out", pair.certificate)
-        _openssl("req", "-x509", "-days", 1, *_NEW_KEY, *signer, *made, "-addext", names)
+        secrecy = ("-nodes",) if password is None else ("-passout", f"pass:{password}")
+        _openssl("req", "-x509", "-days", 1, *_NEW_KEY, *secrecy, *signer, *made, "-addext", names)
         return pair
 
 
@@ -49,7 +54,7 @@ def need_openssl() -> None:
         pytest.skip("openssl is not here: apt-get install openssl")
 
 
-_NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+_NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1")
 
 
 def _openssl(*words: object) -> None:

@@ -75,9 +75,17 @@ def serving(model_path: Path, *arguments: object) -> Iterator[Server]:
             process.communicate()
 
 
-def failed(*arguments: object) -> str:
-    """The one line that a refused start prints."""
-    done = subprocess.run(command(*arguments), capture_output=True, text=True, timeout=60)
+def failed(*arguments: object, typed: str = "") -> str:
+    """The one line that a refused start prints, whatever is typed to it."""
+    done = subprocess.run(
+        command(*arguments),
+        input=typed,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        # Without a terminal, whoever asks there reads what is typed.
+        start_new_session=True,
+    )
     assert done.returncode == 2
     errors = [line for line in done.stderr.splitlines() if " INFO " not in line]
     assert len(errors) == 1, done.stderr

@@ -1,8 +1,7 @@
-"""Encryption and certificates, over the wire: who is let in, and renewals without a restart."""
+"""Encryption and certificates, over the wire: who is let in, and with which files."""
 
 import json
 import os
-import ssl
 import subprocess
 import sys
 from pathlib import Path
@@ -66,39 +65,6 @@ def test_the_file_says_what_a_certificate_may(model_path, authority, callers):
             assert opened(channel, bearer("user"))
 
 
-def served_certificate(server):
-    host, _, port = server.target.rpartition(":")
-    return ssl.PEM_cert_to_DER_cert(ssl.get_server_certificate((host, int(port)), timeout=20))
-
-
-def test_a_renewed_certificate_is_used_without_a_restart(model_path, authority, tmp_path):
-    first, second = authority.issue("first"), authority.issue("second")
-    certificate, key = tmp_path / "tls.crt", tmp_path / "tls.key"
-    first.put(certificate, key)
-    key.chmod(0o600)
-
-    def expected(pair):
-        return ssl.PEM_cert_to_DER_cert(pair.certificate.read_text())
-
-    words = ("--tls-cert", certificate, "--tls-key", key)
-    with serving(model_path, *words) as server, secure(server, authority) as channel:
-        assert opened(channel)
-        assert served_certificate(server) == expected(first)
-        # Half of a renewal: the old key beside the new certificate.
-        certificate.write_bytes(second.certificate.read_bytes())
-        for _ in range(3):
-            assert served_certificate(server) == expected(first)
-        key.write_bytes(second.key.read_bytes())
-        assert served_certificate(server) == expected(second)
-        key.write_text("rubbish")
-        assert served_certificate(server) == expected(second)
-        assert opened(channel)
-        server.stop()
-        log = server.log()
-    assert log.count("the old certificate stays in use") == 2
-    assert "key values mismatch" in log
-
-
 @pytest.mark.parametrize(
     ("spoil", "fault"),
     [
@@ -112,6 +78,27 @@ def test_a_pair_that_cannot_be_used_fails_to_start(model_path, tmp_path, spoil, 
     spoil(pair)
     repository = model_path.parent.parent.parent
     assert fault in failed("--model-repository", repository, "--port", 0, *tls(pair))
+
+
+def test_a_key_with_a_password_is_refused_and_nobody_is_asked_for_it(model_path, tmp_path):
+    pair = Authority(tmp_path).issue("server", password="secret")
+    repository = model_path.parent.parent.parent
+    words = ("--model-repository", repository, "--port", 0, *tls(pair))
+    assert "its key without a password" in failed(*words, typed="secret\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [(None, "No such file"), ("", "no certificate or crl found"), ("no PEM", "no certificate")],
+)
+def test_an_authority_of_callers_that_is_none_fails_to_start(model_path, tmp_path, text, fault):
+    authority = tmp_path / "callers.crt"
+    if text is not None:
+        authority.write_text(text)
+    words = (*tls(Authority(tmp_path).issue("server")), "--tls-client-ca", authority)
+    repository = model_path.parent.parent.parent
+    error = failed("--model-repository", repository, "--port", 0, *words)
+    assert f"tls_client_ca is {authority}, which has no certificates: {fault}" in error
 
 
 def test_tritons_client_shows_a_certificate_and_a_token(model_path, authority, callers):
