@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from service.arena import Arena
 from service.engine import Engine, StepEngine
 from service.slots import Slot
-from service.tensors import Array, Layout, all_finite
+from service.tensors import Array, Layout, items
 
 # Callers send chunks of a length or two; each keeps buffers for its calls.
 _LENGTHS_KEPT = 8
@@ -94,23 +94,62 @@ class HostAdvance:
         self.max_batch = engine.max_batch
         self.inputs, self.outputs = engine.inputs, engine.outputs
         self.step = engine.step
-        self._states, self._next_states = engine.states, engine.next_states
+        self._engine = engine
         self._arena = arena
         self._layouts = layouts
         self._quick = all(layout.all_floating for layout in layouts)
+        self._marks = bytearray(engine.outputs.size + engine.next_states.size)
+        self._heads: list[_Head | None] = [None] * (engine.max_batch + 1)
 
     def gather(self, slots: NDArray[np.intp]) -> None:
         """Brings the states of `slots`, (batch,), to the engine's first rows."""
-        self._arena.gather(slots, self._states[: len(slots)])
+        self._arena.gather(slots, self._head(len(slots)).states)
 
     def scatter(self, slots: NDArray[np.intp]) -> NDArray[np.bool_] | None:
         """Keeps the states; says which rows are numbers throughout, None where all are."""
-        rows = len(slots)
-        outputs, states = self.outputs[:rows], self._next_states[:rows]
-        self._arena.scatter(slots, states)
-        if self._quick and all_finite(outputs, states):
+        head = self._head(len(slots))
+        self._arena.scatter(slots, head.next_items)
+        if self._quick and head.all_finite():
             return None
-        return both(self._layouts[0].finite(outputs), self._layouts[1].finite(states))
+        outputs, states = self._layouts
+        return both(outputs.finite(head.outputs), states.finite(head.next_states))
+
+    def _head(self, rows: int) -> "_Head":
+        head = self._heads[rows]
+        if head is None:
+            head = self._heads[rows] = _Head(self._engine, rows, self._marks)
+        return head
+
+
+class _Head:
+    """The first rows of an engine's buffers: cut once for each batch size, and used again.
+
+    Cutting them takes as long as copying a small batch.
+    """
+
+    __slots__ = ("_blocks", "_marks", "next_items", "next_states", "outputs", "states")
+
+    def __init__(self, engine: StepEngine, rows: int, marks: bytearray) -> None:
+        """Cuts them; `marks` is room for a byte for each number that comes out."""
+        self.states = engine.states[:rows]
+        self.outputs, self.next_states = engine.outputs[:rows], engine.next_states[:rows]
+        self.next_items = items(self.next_states)
+        self._marks = marks
+        told = np.frombuffer(marks, np.bool_)
+        middle, end = self.outputs.size, self.outputs.size + self.next_states.size
+        self._blocks = (
+            (self.outputs.reshape(-1), told[:middle]),
+            (self.next_states.reshape(-1), told[middle:end]),
+        )
+
+    def all_finite(self) -> bool:
+        """Whether outputs and next states, floating both, hold nothing but numbers."""
+        end = 0
+        for numbers, told in self._blocks:
+            np.isfinite(numbers, told)
+            end += told.size
+        # Quicker than NumPy's own `all`, which asks in smaller pieces.
+        return self._marks.find(0, 0, end) < 0
 
 
 class ByLength:

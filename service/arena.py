@@ -4,11 +4,13 @@ Owns the rows, and the only place where one of them is set to its first value; w
 which is the slots' affair. Knows nothing of models or time.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from service.slots import Slot, Slots
-from service.tensors import Array
+from service.tensors import Array, items
 
 
 class Arena:
@@ -28,6 +30,7 @@ class Arena:
         self._initial = initial
         self._slots = Slots(capacity)
         self.rows: Array = np.tile(initial, (capacity, 1))
+        self._items = items(self.rows)
 
     @property
     def capacity(self) -> int:
@@ -66,6 +69,6 @@ class Arena:
         # mode="clip" skips a bounds check that acquire has made true.
         self.rows.take(slots, axis=0, out=out, mode="clip")
 
-    def scatter(self, slots: NDArray[np.intp], states: Array) -> None:
-        """Copies `states`, (batch, state size), into the rows of `slots`, (batch,)."""
-        self.rows[slots] = states
+    def scatter(self, slots: NDArray[np.intp], states: NDArray[Any]) -> None:
+        """Copies `states`, (batch,) items of a row each, into the rows of `slots`, (batch,)."""
+        self._items[slots] = states

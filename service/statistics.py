@@ -30,27 +30,35 @@ class Statistics:
     """The sums of one version.
 
     Attributes:
-        steps: that were computed, over all streams.
-        calls: of the engine.
         failed: steps that came to nothing, and `failed_ns`, what they had waited.
         queue_ns: from a chunk's arrival to the tick that took it.
         by_rows: calls by the number of their rows.
         last_ms: time of the last call, in milliseconds since 1970.
     """
 
-    steps: Durations = field(default_factory=Durations)
-    calls: int = 0
     failed: int = 0
     failed_ns: int = 0
     queue_ns: int = 0
     by_rows: dict[int, Durations] = field(default_factory=dict)
     last_ms: int = 0
 
+    @property
+    def steps(self) -> Durations:
+        """That were computed, over all streams: each row of a call has waited for all of it."""
+        found = Durations()
+        for rows, one in self.by_rows.items():
+            count = rows * one.count
+            found.add(rows * one.input_ns, rows * one.infer_ns, rows * one.output_ns, count)
+        return found
+
+    @property
+    def calls(self) -> int:
+        """Of the engine."""
+        return sum(one.count for one in self.by_rows.values())
+
     def tick(self, rows: int, queue_ns: int, input_ns: int, infer_ns: int, output_ns: int) -> None:
-        """Counts a call that answered all its rows: each row has waited for all of it."""
-        self.calls += 1
+        """Counts a call that answered all its rows."""
         self.queue_ns += queue_ns
-        self.steps.add(rows * input_ns, rows * infer_ns, rows * output_ns, rows)
         sums = self.by_rows.get(rows)
         if sums is None:
             sums = self.by_rows[rows] = Durations()

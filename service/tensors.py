@@ -17,8 +17,6 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 _ALIGNMENT = 8
-# BLAS hands longer products to threads of its own.
-_DOT_NUMBERS = 8_192
 # NumPy's name, ONNX Runtime's, and the name that both protocol (FP32) and config (TYPE_FP32) use.
 _NAMES = (
     ("bool", "bool", "BOOL"),
@@ -135,20 +133,15 @@ class Control:
     on: float = 1
 
 
-def all_finite(*blocks: Array) -> bool:
-    """Whether blocks of floating numbers hold nothing but numbers; False also where it can't tell.
+def items(rows: Array) -> NDArray[Any]:
+    """The rows of an array as one item each, (rows,), sharing their memory.
 
-    What is not finite makes a sum of squares not finite, and that sum is quicker than asking every
-    number. It may overflow by itself: whoever hears False asks every number.
+    NumPy scatters items in half the time. Rows of no width have no memory to share.
     """
-    with np.errstate(over="ignore", invalid="ignore"):
-        for block in blocks:
-            flat = block.reshape(-1)
-            for start in range(0, flat.size, _DOT_NUMBERS):
-                part = flat[start : start + _DOT_NUMBERS]
-                if not math.isfinite(part.dot(part)):
-                    return False
-    return True
+    if not rows.shape[1]:
+        return np.zeros(len(rows), np.bool_)
+    found: NDArray[Any] = rows.view(np.dtype((np.void, rows.strides[0])))[:, 0]
+    return found
 
 
 class Layout:

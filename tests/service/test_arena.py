@@ -6,6 +6,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 from service.arena import Arena
 from service.errors import Exhausted
 from service.slots import Slot, exhausted
+from service.tensors import items
 
 INITIAL = np.array([0.5, -1.0], np.float32)
 
@@ -50,7 +51,7 @@ def test_gather_and_scatter_move_the_named_rows_only():
     out = np.zeros((2, 2), np.float32)
     arena.gather(np.array([3, 1]), out)
     assert out.tolist() == [[6, 7], [2, 3]]
-    arena.scatter(np.array([3, 1]), -out)
+    arena.scatter(np.array([3, 1]), items(-out))
     assert arena.rows.tolist() == [[0, 1], [-2, -3], [4, 5], [-6, -7], [8, 9]]
 
 
