@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     if outputs:
-        _write(outputs, generator.conversations)
+        _write(outputs, generator.conversations, options.chunk_steps)
     print(json.dumps(asdict(report)))
     return 0
 
@@ -100,6 +100,13 @@ def _add_kind(parser: argparse.ArgumentParser) -> None:
         help="of a step; native asks the server (32)",
     )
     parser.add_argument(
+        "--chunk-steps",
+        type=int,
+        default=1,
+        metavar="N",
+        help="of a message, a divisor of 16; on the native wire only (1)",
+    )
+    parser.add_argument(
         "--surplus",
         type=int,
         default=0,
@@ -111,16 +118,14 @@ def _add_kind(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _write(path: Path, conversations: Sequence[Conversation]) -> None:
+def _write(path: Path, conversations: Sequence[Conversation], chunk_steps: int) -> None:
     """Writes the data of every result: array n is stream n, (steps, outputs)."""
-    width = max((len(one.outputs[0]) // 4 for one in conversations if one.outputs), default=0)
-    np.savez(
-        path,
-        *(
-            np.frombuffer(b"".join(one.outputs), "<f4").reshape(len(one.outputs), width)
-            for one in conversations
-        ),
-    )
+    found = (len(one.outputs[0]) // 4 // chunk_steps for one in conversations if one.outputs)
+    width = max(found, default=0)
+    joined = (np.frombuffer(b"".join(one.outputs), "<f4") for one in conversations)
+    counts = (len(one.outputs) * chunk_steps for one in conversations)
+    shapes = zip(joined, counts, strict=True)
+    np.savez(path, *(array.reshape(count, width) for array, count in shapes))
 
 
 if __name__ == "__main__":

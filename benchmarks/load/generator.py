@@ -136,7 +136,7 @@ class Generator:
             raise LoadError(f"no step was answered in {seconds:.3g} s")
         p50, p90, p99, p999 = np.percentile(measured, (50, 90, 99, 99.9))
         return LoadReport(
-            steps=measured.size,
+            steps=measured.size * self._settings.chunk_steps,
             seconds=seconds,
             load_cpu_seconds=load,
             server_cpu_seconds=server_cpu,
@@ -199,8 +199,8 @@ class Generator:
             self._exchange()
 
     def _send_at_rate(self, seconds: float) -> None:
-        """Sends each step when it is due, in turn over the streams, whatever comes back."""
-        period = 1e9 / self._settings.rate
+        """Sends each message when it is due, in turn over the streams, whatever comes back."""
+        period = 1e9 * self._settings.chunk_steps / self._settings.rate
         start = time.perf_counter_ns()
         end, count = start + seconds * 1e9, 0
         while (now := time.perf_counter_ns()) < end:
@@ -265,6 +265,6 @@ class Generator:
 
 def _wire(settings: LoadSettings, index: int) -> Wire:
     if settings.wire == "native":
-        return NativeWire(settings.model, index)
+        return NativeWire(settings.model, index, settings.chunk_steps)
     wrapped = settings.wire == "triton"
     return SequenceWire(settings.model, index, settings.features, wrapped=wrapped)

@@ -1,4 +1,4 @@
-"""The native wire, statewise.v1: open, one step a message, close.
+"""The native wire, statewise.v1: open, chunks of steps, close.
 
 Owns its messages as a client sends and expects them, serialised before the clock starts as far as
 they can be.
@@ -29,21 +29,23 @@ class NativeWire:
 
     path = "/statewise.v1.StreamService/Stream"
 
-    def __init__(self, model: str, index: int) -> None:
+    def __init__(self, model: str, index: int, chunk_steps: int = 1) -> None:
         """Prepares a stream.
 
         Args:
             model: name of the model to open.
             index: which of the streams this is; its inputs follow from it.
+            chunk_steps: of a message, a divisor of ROWS.
         """
         self._model = model
         self._index = index
+        self._steps = chunk_steps
         self._sent = 0
         self._answered = 0
         self._opened = False
         self._closing = False
         # Serialized chunks that lack their numbers.
-        self._rows: list[bytes] = []
+        self._chunks: list[bytes] = []
         self._features = 0
         self._output_bytes = 0
 
@@ -53,9 +55,9 @@ class NativeWire:
 
     def step(self) -> bytes:
         """The next chunk."""
-        row = self._rows[self._sent % ROWS]
+        chunk = self._chunks[self._sent % len(self._chunks)]
         self._sent += 1
-        return _head(self._sent, self._features) + row
+        return _head(self._sent, self._steps, self._features) + chunk
 
     def close(self) -> bytes:
         """The last message."""
@@ -73,8 +75,9 @@ class NativeWire:
             self._start(answer)
             return None
         if self._closing and self._answered == self._sent:
-            if not answer.HasField("closed") or answer.closed.steps != self._answered:
-                raise self._unexpected(answer, f"Closed after {self._answered} steps")
+            steps = self._answered * self._steps
+            if not answer.HasField("closed") or answer.closed.steps != steps:
+                raise self._unexpected(answer, f"Closed after {steps} steps")
             return None
         result = answer.result
         data = result.data
@@ -88,10 +91,11 @@ class NativeWire:
             raise self._unexpected(answer, "Opened")
         self._opened = True
         self._features = len(answer.opened.features)
-        self._output_bytes = len(answer.opened.outputs) * _FLOAT_BYTES
-        self._rows = [
-            _chunk(row.tobytes()).SerializeToString()
-            for row in stream_rows(self._index, self._features)
+        self._output_bytes = self._steps * len(answer.opened.outputs) * _FLOAT_BYTES
+        rows = stream_rows(self._index, self._features)
+        self._chunks = [
+            _chunk(rows[first : first + self._steps].tobytes(), self._steps).SerializeToString()
+            for first in range(0, ROWS, self._steps)
         ]
 
     def _unexpected(self, answer: ServerMessage, expected: str) -> LoadError:
@@ -101,18 +105,23 @@ class NativeWire:
         )
 
 
-def _chunk(row: bytes, sequence: int = 0) -> Chunk:
-    """A chunk of one step; with number 0, which is not written, its bytes lack the number only."""
-    features = len(row) // _FLOAT_BYTES
-    return Chunk(sequence=sequence, dtype=DATA_TYPE_FLOAT32, steps=1, features=features, data=row)
+def _chunk(rows: bytes, steps: int, sequence: int = 0) -> Chunk:
+    """A chunk; with number 0, which is not written, its bytes lack the number only."""
+    return Chunk(
+        sequence=sequence,
+        dtype=DATA_TYPE_FLOAT32,
+        steps=steps,
+        features=len(rows) // steps // _FLOAT_BYTES,
+        data=rows,
+    )
 
 
 @lru_cache(maxsize=4096)
-def _head(sequence: int, features: int) -> bytes:
+def _head(sequence: int, steps: int, features: int) -> bytes:
     """A message with this number, up to where the rest of the chunk follows.
 
     All streams send the same numbers at about the same time, so that one is made for all.
     """
-    row = bytes(features * _FLOAT_BYTES)
-    message = ClientMessage(chunk=_chunk(row, sequence)).SerializeToString()
-    return message.removesuffix(_chunk(row).SerializeToString())
+    rows = bytes(steps * features * _FLOAT_BYTES)
+    message = ClientMessage(chunk=_chunk(rows, steps, sequence)).SerializeToString()
+    return message.removesuffix(_chunk(rows, steps).SerializeToString())

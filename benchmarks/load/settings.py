@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from benchmarks.errors import SettingsError
+from benchmarks.load.rows import ROWS
 
 WireName = Literal["native", "triton", "mlserver"]
 
@@ -29,6 +30,7 @@ class LoadSettings:
             answered; 0 sends each when its stream's last one is.
         surplus: callers beside the streams, for whom the server has no room: from when the clock
             starts they come, and come again when it has told them to; only at a rate.
+        chunk_steps: of a message; only the native wire carries more than one.
         idle: whether the streams only open, take a step and fall silent.
     """
 
@@ -44,6 +46,7 @@ class LoadSettings:
     features: int = 32
     rate: float = 0.0
     surplus: int = 0
+    chunk_steps: int = 1
     idle: bool = False
 
     def __post_init__(self) -> None:
@@ -65,6 +68,10 @@ class LoadSettings:
             raise SettingsError("rate and features can't be negative, nor features 0")
         if self.surplus < 0 or (self.surplus and not self.rate):
             raise SettingsError(f"surplus is {self.surplus}; take 0 or more, and give a rate")
+        if self.chunk_steps < 1 or ROWS % self.chunk_steps:
+            raise SettingsError(f"chunk_steps is {self.chunk_steps}; take a divisor of {ROWS}")
+        if self.chunk_steps > 1 and self.wire != "native":
+            raise SettingsError(f"chunk_steps is {self.chunk_steps}; {self.wire} takes 1")
 
 
 @dataclass(frozen=True)
@@ -77,8 +84,8 @@ class LoadReport:
         load_cpu_seconds: processor time of this generator.
         server_cpu_seconds: processor time of the server and its children.
         other_cpu_seconds: processor time of the rest of the machine, which may have disturbed.
-        latency_p50_ms, latency_p90_ms, latency_p99_ms, latency_p999_ms: from when a step was sent,
-            or was due at a rate, to its result's arrival.
+        latency_p50_ms, latency_p90_ms, latency_p99_ms, latency_p999_ms: from when a message was
+            sent, or was due at a rate, to its result's arrival.
         late_p99_ms: how long after it was due a step was sent, at a rate: the generator's own part.
         starved_streams: streams without any answer.
         refused: opens of the surplus that were refused.

@@ -17,6 +17,8 @@ _STREAMS = 64
 _IDLE_STREAMS = 4_000
 # For the workers, among whom the kernel shares out connections by chance.
 _CROWD, _MANY_CONNECTIONS = 256, 32
+# Steps of a message at most, where the load's own part of the cores is to be small.
+_CHUNK_STEPS = 16
 _WORKERS = (1, 2)
 _SIZES = (Sizes(16, 64, 1), USUAL, Sizes(64, 256, 2), Sizes(128, 512, 2))
 
@@ -31,12 +33,14 @@ class Load:
         rate: steps a second of all streams together; 0 sends each when its stream's last one is
             answered.
         idle: whether the streams fall silent after a step.
+        chunk_steps: of a message.
     """
 
     streams: int
     connections: int
     rate: float = 0.0
     idle: bool = False
+    chunk_steps: int = 1
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,8 @@ class Case:
         """Tells the case from every other, whatever was measured beside it."""
         load, visit = self.load, self.visit
         pace = f", {load.rate:g} steps/s" if load.rate else ", silent" if load.idle else ""
+        if load.chunk_steps > 1:
+            pace += f", {load.chunk_steps} steps a message"
         return (
             f"{visit.part}: {visit.contender.name}, {visit.sizes}, workers {visit.workers}, "
             f"streams {load.streams}{pace}"
@@ -100,6 +106,7 @@ class Case:
             features=self.visit.sizes.features,
             rate=self.load.rate,
             idle=self.load.idle,
+            chunk_steps=self.load.chunk_steps,
         )
 
 
@@ -123,8 +130,11 @@ def plan(
                 for sizes in _SIZES:
                     yield from (Visit(part, one, loads, sizes) for one in contenders)
             case "workers":
-                loads = (Load(_CROWD, _MANY_CONNECTIONS),)
                 for one in filter(lambda one: one.scales, contenders):
+                    chunks = (1, _CHUNK_STEPS) if one.wire == "native" else (1,)
+                    loads = tuple(
+                        Load(_CROWD, _MANY_CONNECTIONS, chunk_steps=steps) for steps in chunks
+                    )
                     yield from (Visit(part, one, loads, workers=count) for count in _WORKERS)
 
 

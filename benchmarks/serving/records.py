@@ -46,6 +46,7 @@ def _circumstances(case: Case) -> Record:
         "streams": load.streams,
         "connections": load.connections,
         "rate": load.rate,
+        "chunk_steps": load.chunk_steps,
         "workers": visit.workers,
         **{name: getattr(visit.sizes, name) for name in visit.sizes._fields},
     }

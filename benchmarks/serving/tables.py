@@ -107,11 +107,12 @@ TABLES: dict[PartName, Table] = {
         "Workers, 256 streams",
         "One worker has a core and the load the other; two share both cores with the load. So "
         "`times one` compares what was answered, of which the load's processor time takes its "
-        "part; `capacity times one` compares steps a second of the server's own processor time, "
-        "times workers: what they would do with a core each, caches and memory shared as they "
-        "were here.",
+        "part, a smaller one where a message carries 16 steps; `capacity times one` compares steps "
+        "a second of the server's own processor time, times workers: what they would do with a "
+        "core each, caches and memory shared as they were here.",
         (
             _SERVER,
+            Column("steps a message", "chunk_steps"),
             Column("workers", "workers"),
             _RATE,
             Column("times one", "steps_per_second_times_one_worker", ".2f"),
@@ -123,6 +124,7 @@ TABLES: dict[PartName, Table] = {
         ),
     ),
 }
+_NUMBERS = ("streams", "hidden", "rate", "chunk_steps", "workers")
 _ORDER = {one.name: number for number, one in enumerate(CONTENDERS)}
 
 
@@ -133,9 +135,9 @@ def of_part(records: Sequence[Record], part: PartName) -> list[Record]:
 
 
 def _place(one: Record) -> tuple[float, ...]:
-    numbers = (float(one[name]) for name in ("streams", "hidden", "rate", "workers"))
-    streams, hidden, rate, workers = numbers
-    return (streams, hidden, _ORDER[str(one["server"])], rate, workers)
+    numbers = (float(one.get(name, 1)) for name in _NUMBERS)
+    streams, hidden, rate, chunk_steps, workers = numbers
+    return (streams, hidden, _ORDER[str(one["server"])], rate, chunk_steps, workers)
 
 
 def tables(records: Sequence[Record]) -> str:

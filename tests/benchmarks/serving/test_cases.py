@@ -36,6 +36,7 @@ def test_only_servers_with_workers_are_measured_with_them():
     assert {one.contender for one in visits} == set(OURS)
     assert [one.workers for one in visits] == [1, 2, 1, 2]
     assert [one.shares_cores for one in visits] == [False, True, False, True]
+    assert [[load.chunk_steps for load in one.loads] for one in visits] == [[1, 16]] * 2 + [[1]] * 2
 
 
 def test_a_load_fits_its_server():

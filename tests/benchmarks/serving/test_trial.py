@@ -8,7 +8,7 @@ from benchmarks import cores, model, processes
 from benchmarks.errors import LoadError, WrongAnswerError
 from benchmarks.load.settings import LoadSettings
 from benchmarks.serving import trial
-from benchmarks.serving.contenders import PLAIN_AIO, Deployment
+from benchmarks.serving.contenders import PLAIN_AIO, STATEWISE, Deployment
 
 
 @pytest.fixture(scope="module")
@@ -19,16 +19,20 @@ def both():
 @pytest.fixture(scope="module")
 def load(repository, both):
     with processes.serving(PLAIN_AIO.command(Deployment(repository)), both.server) as server:
-        yield LoadSettings(
-            host="127.0.0.1",
-            port=server.port,
-            model=model.NAME,
-            streams=6,
-            connections=2,
-            warmup_seconds=0.1,
-            seconds=0.3,
-            server_pid=server.pid,
-        )
+        yield load_on(server)
+
+
+def load_on(server: processes.Server) -> LoadSettings:
+    return LoadSettings(
+        host="127.0.0.1",
+        port=server.port,
+        model=model.NAME,
+        streams=6,
+        connections=2,
+        warmup_seconds=0.1,
+        seconds=0.3,
+        server_pid=server.pid,
+    )
 
 
 def test_a_load_is_measured_and_every_answer_is_checked(load, both, repository):
@@ -41,6 +45,17 @@ def test_a_load_is_measured_and_every_answer_is_checked(load, both, repository):
     assert report.server_cpu_seconds > 0
     # No step can take longer than the silence after which a load gives up.
     assert 0 < report.latency_p50_ms <= report.latency_p99_ms < 20_000
+
+
+def test_chunks_of_steps_are_counted_and_checked_step_by_step(both, repository):
+    # The plain server takes one step a message.
+    with processes.serving(STATEWISE.command(Deployment(repository)), both.server) as server:
+        for steps in (4, 16):
+            chunks = replace(load_on(server), chunk_steps=steps)
+            found = trial.run(chunks, both.load, model.path(repository), tolerance=0)
+            assert found.agreement.differing_values == 0
+            assert found.agreement.steps >= found.report.steps > 0
+            assert found.agreement.steps % steps == found.report.steps % steps == 0
 
 
 def test_steps_at_a_rate_are_sent_when_they_are_due(load, both, repository):
