@@ -5,8 +5,10 @@ import asyncio
 import numpy as np
 import pytest
 from fakes import FakeEngine, alone, chunk, distinct, fake_kept, fake_model, fake_streams
+from kept_server import state_after
 from storage import Clock
 
+from service.durability import blob
 from service.durability.openings import Opening, Resume, parsed
 from service.durability.operations import Operations
 from service.errors import Exhausted, Gone, ModelFault, Unavailable
@@ -171,6 +173,25 @@ async def test_an_export_of_a_stream_whose_chunk_fails_gives_no_state():
         await Operations(streams._models, streams, kept).export("pump", "")
     with pytest.raises(ModelFault):
         await under_way
+
+
+async def test_an_export_says_of_the_state_it_brings_what_it_has_taken():
+    _, streams, kept = server()
+    inputs = distinct(5, 12)
+    stream = await begun(kept)
+    await push(streams, stream, inputs[:3])
+    copy = kept.copy
+
+    async def copied(stream):
+        taken = await copy(stream)
+        await push(streams, stream, inputs[3:], first=4)
+        return taken
+
+    kept.copy = copied
+    exported = await Operations(streams._models, streams, kept).export("pump", "")
+    (state,) = blob.decode(exported.state).states
+    assert state.values.tolist() == state_after(inputs[:3])
+    assert (exported.stream.sequence, exported.stream.steps) == (3, 3)
 
 
 async def test_a_new_stream_takes_the_place_of_one_that_was_claimed_and_not_written_since():

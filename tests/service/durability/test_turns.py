@@ -1,7 +1,9 @@
 """One change of a stream at a time, done to its end."""
 
 import asyncio
+import gc
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 
@@ -10,6 +12,7 @@ from fakes import FakeEngine, alone, distinct, fake_model
 from kept_server import kept_server, state_after
 
 from service.durability import blob
+from service.durability.turns import Turns
 from service.errors import Gone, ModelFault, Unavailable
 
 
@@ -164,3 +167,110 @@ async def test_a_close_ends_what_was_kept_behind_its_last_look():
     server.kept.copy = copied
     assert await server.operations.close("pump", "") == (2, b"")
     assert await server.store.read("pump") is None
+
+
+def complaints():
+    """What the event loop is left with: errors that nobody asked for."""
+    found = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, told: found.append(told))
+    return found
+
+
+async def until_done(turns):
+    """Returns once no change is under way, and what follows from the last has followed."""
+    for _ in range(50):
+        await asyncio.sleep(0)
+    assert not turns._tasks
+
+
+async def test_what_nobody_waits_for_any_more_is_handed_to_whoever_sees_to_it():
+    turns, may_end, abandoned = Turns(), asyncio.Event(), []
+
+    async def change():
+        await may_end.wait()
+        return "opened"
+
+    waiting = asyncio.ensure_future(turns.take("pump", change, abandoned.append))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    may_end.set()
+    await until_done(turns)
+    assert abandoned == ["opened"]
+    assert await turns.take("pump", change, abandoned.append) == "opened"
+    assert abandoned == ["opened"]
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+async def test_of_what_came_to_nothing_nobody_is_told_who_has_stopped_waiting(cancelled):
+    turns, may_end, found = Turns(), asyncio.Event(), complaints()
+
+    async def change():
+        await may_end.wait()
+        raise Unavailable("told to", reason="STORE_UNAVAILABLE")
+
+    waiting = asyncio.ensure_future(turns.take("pump", change))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    if cancelled:
+        # As where the event loop ends.
+        for task in turns._tasks:
+            task.cancel()
+    may_end.set()
+    await until_done(turns)
+    assert found == []
+
+
+async def test_a_change_that_nobody_holds_is_not_lost_on_the_way():
+    turns, ended, held = Turns(), [], []
+
+    async def change():
+        # As an answer that is awaited, which nobody has but who waits.
+        answer = asyncio.get_running_loop().create_future()
+        held.append(weakref.ref(answer))
+        ended.append(await answer)
+
+    waiting = asyncio.ensure_future(turns.take("pump", change))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    del waiting
+    gc.collect()
+    answer = held[0]()
+    assert answer is not None
+    answer.set_result("done")
+    await until_done(turns)
+    assert ended == ["done"]
+
+
+async def test_an_open_that_nobody_waits_for_leaves_a_stream_to_resume():
+    server = kept_server()
+    opening, gate = await held_up(server, "begin", server.begun())
+    opening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+    gate.opened.set()
+    await until_done(server.kept.turns)
+    assert server.streams.live == server.model.arena.taken == 0
+    stream, inputs = await server.resumed(received=0, replay_from=1), distinct(2, 7)
+    assert (await server.push(stream, inputs)).tobytes() == alone(inputs).tobytes()
+
+
+async def test_an_open_that_its_server_s_end_comes_before_leaves_nothing_behind():
+    server = kept_server()
+    opening, gate = await held_up(server, "begin", server.begun())
+    server.kept.leave_all()
+    gate.opened.set()
+    with pytest.raises(Unavailable) as caught:
+        await opening
+    assert caught.value.reason == "SERVER_STOPPING"
+    assert server.streams.live == server.model.arena.taken == 0
+    await server.kept.keeper.flush()
+    # It never was: another server begins with it.
+    there = kept_server(server.store)
+    assert (await there.resumed(received=0, replay_from=1)).expected == 1
