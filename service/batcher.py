@@ -241,8 +241,11 @@ class Batcher:
         # A copy: the buffer is the next tick's as well.
         outputs = tick.advance.outputs[:rows].copy()
         if finite is not None:
-            for row in np.flatnonzero(~finite):
+            lost = np.flatnonzero(~finite)
+            for row in lost:
                 tick.batch[row].error = _not_a_number()
+            self.statistics.failed += len(lost)
+            self._metrics.failed.inc(len(lost))
         self._deliver(tick.batch, outputs)
 
     def _fail(self, batch: Sequence[Ready], error: ServiceError, waited: int = 0) -> None:

@@ -30,7 +30,8 @@ class Statistics:
     """The sums of one version.
 
     Attributes:
-        failed: steps that came to nothing, and `failed_ns`, what they had waited.
+        failed: steps that came to nothing, and `failed_ns`, what they had waited. One whose answer
+            was no number was computed as well, so that its time counts there.
         queue_ns: from a chunk's arrival to the tick that took it.
         by_rows: calls by the number of their rows.
         last_ms: time of the last call, in milliseconds since 1970.

@@ -119,6 +119,7 @@ async def test_an_answer_that_is_no_number_ends_its_stream_alone():
     assert results[0].tobytes() == alone(healthy).tobytes()
     assert isinstance(results[1], ModelFault)
     assert results[1].reason == "MODEL_NOT_FINITE"
+    assert batcher.statistics.failed == batcher._metrics.failed._value.get() == 1
 
 
 async def test_large_numbers_are_numbers():
