@@ -15,6 +15,7 @@ from prometheus_client.core import HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
+from service import reasons
 from service.state_metrics import StateMetrics
 
 _MODEL = ("model", "version")
@@ -124,6 +125,7 @@ class Metrics:
             "Streams that the server has ended or forgotten of its own, by reason.",
             ("reason",),
         )
+        reasons.begin(self._ended, reasons.ENDED)
         self._restarted = counter(
             "statewise_sequences_restarted", "Sequences begun anew by START while they were live."
         )
@@ -182,6 +184,9 @@ class Metrics:
             "whose message was too large or none, by reason.",
             ("reason",),
         )
+        reasons.begin(self._refused_opens, reasons.OPENS)
+        reasons.begin(self._refused_requests, reasons.REQUESTS)
+        reasons.begin(self._refused_calls, reasons.CALLS)
 
     def model(
         self, model: str, version: str, open_streams: Callable[[], int], max_streams: int = 0
@@ -189,6 +194,7 @@ class Metrics:
         """Counters of one version; `open_streams` is asked at each scrape."""
         self._open.labels(model, version).set_function(open_streams)
         self._slots.labels(model, version).set(max_streams)
+        reasons.begin(self._refused, reasons.CHUNKS, model, version)
         # Another load under the same name takes the place of the one before.
         load = self._counted[model, version] = object()
         return ModelMetrics(

@@ -8,6 +8,8 @@ from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from service import reasons
+
 _ROUND_SECONDS = (1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0)
 
 
@@ -36,6 +38,7 @@ class StateMetrics:
         self._store_failures = counter(
             "statewise_store_failures", "What the store did not do, by reason.", ("reason",)
         )
+        reasons.begin(self._store_failures, reasons.STORE_FAILURES)
         self._resumed = counter(
             "statewise_streams_resumed", "Streams that went on in another call."
         )
