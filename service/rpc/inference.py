@@ -7,7 +7,7 @@ in one batch: gRPC hands over one message in a round of the event loop, and a ti
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -16,6 +16,7 @@ import grpc
 from protos.inference import service_pb2 as wire
 from protos.inference.service_pb2_grpc import GRPCInferenceServiceServicer
 from service import tracing
+from service.alone import Done
 from service.catalogue import Catalogue
 from service.description import describe, metadata_shape
 from service.errors import NotFound, ServiceError
@@ -38,10 +39,24 @@ class InferenceServicer(GRPCInferenceServiceServicer):
     """Serves inference.GRPCInferenceService."""
 
     def __init__(
-        self, models: Models, sequences: Sequences, catalogue: Catalogue, doorway: Doorway
+        self,
+        models: Models,
+        sequences: Sequences,
+        catalogue: Catalogue,
+        doorway: Doorway,
+        refused: Callable[[str], None],
     ) -> None:
-        """Serves the models behind the seam, newcomers first where streams crowd."""
+        """Serves the models behind the seam, newcomers first where streams crowd.
+
+        Args:
+            models: by name and version.
+            sequences: take the requests.
+            catalogue: loads and unloads.
+            doorway: where newcomers wait.
+            refused: counts a request that can't be read, by reason.
+        """
         self._doorway = doorway
+        self._refused = refused
         self._models = models
         self._sequences = sequences
         self._catalogue = catalogue
@@ -149,7 +164,7 @@ class InferenceServicer(GRPCInferenceServiceServicer):
             else:
                 future.set_result(outcome)
 
-        self._sequences.infer(request_of(request, caller()), done)
+        self._infer(request, done)
         return response_of(request, await future)
 
     async def ModelStreamInfer(  # type: ignore[override]
@@ -200,13 +215,20 @@ class InferenceServicer(GRPCInferenceServiceServicer):
             outbox.put(stream_response(message, outcome), message.ByteSize())
 
         try:
-            self._sequences.infer(request_of(message, caller()), done)
-        except ServiceError as error:
-            done(error)
+            self._infer(message, done)
         except Exception:
             # It ends the call, which would wait for this answer otherwise.
             outbox.pending -= 1
             raise
+
+    def _infer(self, message: wire.ModelInferRequest, done: Done) -> None:
+        try:
+            request = request_of(message, caller())
+        except ServiceError as error:
+            self._refused(error.reason)
+            done(error)
+        else:
+            self._sequences.infer(request, done)
 
 
 def _version() -> str:

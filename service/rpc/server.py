@@ -149,7 +149,7 @@ def _assemble(settings: Settings) -> _Parts:
     forgiving: Any = Forgiving(server, settings.max_message_bytes, metrics.refused_call)
     add_StreamServiceServicer_to_server(stream_servicer, forgiving)
     add_GRPCInferenceServiceServicer_to_server(
-        InferenceServicer(models, sequences, catalogue, doorway), forgiving
+        InferenceServicer(models, sequences, catalogue, doorway, metrics.refused_request), forgiving
     )
     operations = Operations(models, streams, kept)
     add_StateServiceServicer_to_server(StateServicer(operations), forgiving)

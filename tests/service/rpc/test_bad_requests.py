@@ -1,6 +1,8 @@
 """What callers of the Open Inference Protocol get wrong, over the wire: its code and reason."""
 
 import asyncio
+import re
+import urllib.request
 
 import grpc
 import numpy as np
@@ -68,9 +70,17 @@ def number(reply):
     return np.frombuffer(reply.raw_output_contents[0], "<f4").tolist()
 
 
+def counted(server, reason):
+    with urllib.request.urlopen(f"http://{server.metrics}/metrics", timeout=10) as page:
+        name = re.escape(f'statewise_refused_requests_total{{reason="{reason}"}} ')
+        (value,) = re.findall(f"^{name}(.+)$", page.read().decode(), re.MULTILINE)
+    return float(value)
+
+
 @pytest.mark.parametrize("wrong", BAD)
-def test_a_bad_call_has_its_code_and_its_reason(server, wrong):
+def test_a_bad_call_has_its_code_and_its_reason_and_is_counted(server, wrong):
     options, code, expected = BAD[wrong]
+    before = counted(server, expected)
     with grpc.insecure_channel(server.target) as channel:
         stub = GRPCInferenceServiceStub(channel)
         with pytest.raises(grpc.RpcError) as refused:
@@ -78,6 +88,7 @@ def test_a_bad_call_has_its_code_and_its_reason(server, wrong):
     assert refused.value.code() is code
     assert reason(refused.value) == expected
     assert "\n" not in refused.value.details()
+    assert counted(server, expected) == before + 1
 
 
 def test_bad_requests_on_a_stream_are_told_in_band_and_leave_the_others_alone(server):
