@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from service.errors import SettingsError
-from service.private import read_private
+from service.private import read_private, read_public
 from service.settings import Settings, address, from_environment, within
 
 _HEALTH = """\
@@ -71,7 +71,7 @@ def _tls(options: argparse.Namespace, environment: dict[str, Any]) -> "tuple[byt
         raise SettingsError("of tls_cert and tls_key one is missing; give both, or neither")
     if chain is None and environment.get("tls_client_ca") is not None:
         chain, key = own, environment.get("tls_key")
-    parts = [("tls_ca", roots)]
-    if chain is not None and key is not None:
-        parts += [("tls_key", key), ("tls_cert", chain)]
-    return tuple(read_private(name, path).encode() for name, path in parts)
+    authorities = read_public("tls_ca", roots)
+    if chain is None or key is None:
+        return (authorities,)
+    return authorities, read_private("tls_key", key).encode(), read_public("tls_cert", chain)

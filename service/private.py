@@ -1,10 +1,11 @@
-"""Files that hold secrets: tokens, keys.
+"""Files that hold secrets, tokens and keys, and those that are read beside them.
 
-Owns how they are read, and the word to whoever left one open to every account of the machine.
+Owns how they are read, and the word to whoever left a secret open to every account of the machine.
 Knows nothing of what is in them, and never repeats it: no error or log line has a byte of one.
 """
 
 import logging
+import os
 import stat
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +14,18 @@ from service.errors import SettingsError
 
 _log = logging.getLogger(__name__)
 _LARGEST_BYTES = 1024 * 1024
+
+
+def read_public(setting: str, path: Path) -> bytes:
+    """The bytes of a file that a setting names, and everybody may read.
+
+    Raises:
+        SettingsError: it can't be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise _unreadable(setting, path, error) from None
 
 
 def read_private(setting: str, path: Path) -> str:
@@ -30,12 +43,18 @@ def read_private(setting: str, path: Path) -> str:
             )
         text = path.read_bytes().decode()
     except OSError as error:
-        raise SettingsError(f"{setting} is {path}, which can't be read: {error.strerror}") from None
+        raise _unreadable(setting, path, error) from None
     except UnicodeDecodeError:
         raise SettingsError(f"{setting} is {path}, which is no text in UTF-8") from None
     if look.st_mode & stat.S_IROTH:
         _log.warning("%s is %s, which every account can read; chmod o-r it", setting, path)
     return text
+
+
+def _unreadable(setting: str, path: Path, error: OSError) -> SettingsError:
+    # In a container the server runs as another user than the one whose file is mounted.
+    remedy = f"; make user {os.geteuid()} its owner" if isinstance(error, PermissionError) else ""
+    return SettingsError(f"{setting} is {path}, which can't be read: {error.strerror}{remedy}")
 
 
 class Look(NamedTuple):

@@ -12,7 +12,7 @@ from pathlib import Path
 import grpc
 
 from service.errors import SettingsError
-from service.private import Look, look_at, read_private
+from service.private import Look, look_at, read_private, read_public
 from service.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -51,13 +51,15 @@ class _Certificates:
             SettingsError: they can't be used, or were changed meanwhile.
         """
         self._seen = self._look()
+        key = read_private("tls_key", self._key).encode()
+        chain = read_public("tls_cert", self._certificate)
+        ca = self._client_ca
+        roots = None if ca is None else read_public("tls_client_ca", ca)
         self._check()
-        pair = (self._read("tls_key", self._key), self._read("tls_cert", self._certificate))
-        roots = None if self._client_ca is None else self._read("tls_client_ca", self._client_ca)
         if self._look() != self._seen:
             self._seen = []
             raise SettingsError(f"tls_cert is {self._certificate}, which is being written")
-        return grpc.ssl_server_certificate_configuration([pair], root_certificates=roots)
+        return grpc.ssl_server_certificate_configuration([(key, chain)], root_certificates=roots)
 
     def renewed(self) -> grpc.ServerCertificateConfiguration | None:
         """What is new since the last handshake; None for nothing. Called on gRPC's threads."""
@@ -74,16 +76,6 @@ class _Certificates:
     def _look(self) -> list[Look | None]:
         files = [self._certificate, self._key, self._client_ca]
         return [look_at(path) for path in files if path is not None]
-
-    def _read(self, setting: str, path: Path) -> bytes:
-        if setting == "tls_key":
-            return read_private(setting, path).encode()
-        try:
-            return path.read_bytes()
-        except OSError as error:
-            raise SettingsError(
-                f"{setting} is {path}, which can't be read: {error.strerror}"
-            ) from None
 
     def _check(self) -> None:
         """Whether the key is the certificate's; gRPC would only find out in handshakes."""
