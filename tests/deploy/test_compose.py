@@ -1,5 +1,7 @@
 """docker-compose.yml keeps what its comments promise, and agrees with the service's settings."""
 
+import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +91,31 @@ def test_a_server_is_built_from_arguments_that_its_dockerfile_takes(name: str) -
 
     for argument in build.get("args", {}):
         assert f"ARG {argument}=" in dockerfile
+
+
+def shown() -> list[list[str]]:
+    """The words behind `docker compose` wherever a page or the file itself shows them."""
+    pages = [ROOT / "docker-compose.yml", ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    lines = re.findall(
+        r"^(?:#   |    )docker compose (.+?)(?:  .*)?$",
+        "\n".join(page.read_text() for page in pages),
+        re.MULTILINE,
+    )
+    return [shlex.split(line, comments=True) for line in lines]
+
+
+def test_every_command_that_is_shown_names_services_and_profiles_that_there_are() -> None:
+    profiles = {"*"}.union(*(service.get("profiles", []) for service in SERVICES.values()))
+    named = set()
+    for words in shown():
+        if words[0] == "--profile":
+            assert words[1] in profiles
+            words = words[2:]
+        assert words[0] in ("up", "stop", "down")
+        named |= set(words[1:])
+
+    assert named == {"statewise-cuda", "statewise-redis", "prometheus", "grafana"}
+    assert named < SERVICES.keys()
 
 
 def test_the_gpu_server_asks_for_a_gpu() -> None:
