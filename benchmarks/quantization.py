@@ -22,8 +22,8 @@ from export.exporter import export_model
 from export.forms import STEP, STEP_INT8, Form
 from export.proof import ProofSettings
 from export.random_model import random_model, random_network
-from service import artifact
-from service.engine import Engine
+from service.artifacts import artifact
+from service.runtime.engine import Engine
 
 _DESCRIPTION = """\
 What `python -m export --quantize int8` gives and costs: the time of a step of random networks on

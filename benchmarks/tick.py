@@ -18,17 +18,17 @@ import uvloop
 from benchmarks import cores, machine, model
 from benchmarks.benchmark import Benchmark
 from benchmarks.report import Column, Record
-from service.advance import HostAdvance
-from service.arena import Arena
-from service.batcher import Batcher
-from service.engine import Engine
-from service.loader import load_model
+from service.artifacts.repository import scan
 from service.metrics import Metrics
-from service.models import ServedModel
-from service.ready import Ready
-from service.repository import scan
+from service.models.loader import load_model
+from service.models.served import ServedModel
+from service.runtime.engine import Engine
 from service.settings import Settings
 from service.tensors import Array
+from service.tick.advance import HostAdvance
+from service.tick.arena import Arena
+from service.tick.batcher import Batcher
+from service.tick.ready import Ready
 
 _DESCRIPTION = """\
 How much of ONNX Runtime's rate is left once a batch is gathered, computed, checked, its states kept

@@ -109,7 +109,8 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _inspect(options: argparse.Namespace) -> int:
-    from service import artifact, config, inspection, sessions
+    from service.artifacts import artifact, config, inspection
+    from service.runtime import sessions
 
     model = artifact.load(options.model)
     proposal = inspection.propose(sessions.inspect(model))

@@ -12,13 +12,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from service import repository, versions
-from service.config import CONFIG_FILE
+from service.artifacts import repository, versions
+from service.artifacts.config import CONFIG_FILE
+from service.artifacts.repository import Entry
 from service.errors import ArtifactError, InvalidArgument, NotFound, ServiceError, shorten
-from service.models import Models, ServedModel
-from service.repository import Entry
+from service.models.served import Models, ServedModel
 from service.settings import Settings
-from service.streams import Streams
+from service.streams.seam import Streams
 
 _log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
 
-from service.access_options import add_access
+from service.callers.options import add_access
 from service.logs import Format, Level
 
 _SERVE = """\

@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 
 from benchmarks.processes import ROOT
 from benchmarks.scoring.workload import ENTITY, ORDER, Workload
-from service import artifact
-from service.engine import Engine
+from service.artifacts import artifact
 from service.offline.budget import Budget, even
 from service.offline.columns import Columns
 from service.offline.job import Job
@@ -29,6 +28,7 @@ from service.offline.scoring import Setting, make_scorer, prove
 from service.offline.steps import Block
 from service.offline.stream import HeldReader, Shape, Stream
 from service.offline.task import ANSWERS
+from service.runtime.engine import Engine
 from training.convert import to_torch_gru
 
 Float32 = NDArray[np.float32]

@@ -11,10 +11,10 @@ from service.durability.keeping import Keeper
 from service.durability.openings import Opening
 from service.durability.snapshots import Snapshot
 from service.errors import AlreadyExists, Unavailable, shorten, stopping, unloaded
-from service.live import Stream
-from service.models import Models, ServedModel
+from service.models.served import Models, ServedModel
 from service.stores.store import Claim, Record
-from service.streams import Streams
+from service.streams.live import Stream
+from service.streams.seam import Streams
 
 
 class Beginnings:

@@ -14,9 +14,9 @@ from protos.statewise.v1.state_pb2 import Kept
 from service.durability import blob, snapshots
 from service.durability.openings import kept_results
 from service.durability.snapshots import Snapshot
-from service.live import Stream
-from service.models import ServedModel
+from service.models.served import ServedModel
 from service.stores.store import Record
+from service.streams.live import Stream
 from service.tensors import Array
 
 # States turned into bytes between two looks at the event loop.

@@ -19,11 +19,11 @@ from service.durability.removals import Removal, Removals
 from service.durability.rounds import Rounds
 from service.durability.sweeping import Sweeper
 from service.errors import ServiceError
-from service.live import Stream, taken_over
 from service.metrics import Metrics
-from service.models import ServedModel
+from service.models.served import ServedModel
 from service.settings import Settings
 from service.stores.store import Claim, Fate, Record, Store
+from service.streams.live import Stream, taken_over
 from service.tensors import Array
 
 # Rounds may take one of so many parts of the time; records of one write, whose time is bounded.

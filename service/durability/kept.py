@@ -28,12 +28,12 @@ from service.durability.removals import Removal
 from service.durability.snapshots import Snapshot
 from service.durability.turns import Turns
 from service.errors import InvalidArgument, ServiceError, stopping
-from service.live import Keeping, Stream, idle, note, taken_over
 from service.metrics import Metrics
-from service.models import Models, ServedModel
-from service.slots import exhausted
+from service.models.served import Models, ServedModel
 from service.stores.store import Fate
-from service.streams import Streams, new_id
+from service.streams.live import Keeping, Stream, idle, note, taken_over
+from service.streams.seam import Streams, new_id
+from service.tick.slots import exhausted
 
 
 class KeptStreams:

@@ -13,9 +13,9 @@ from google.protobuf.message import DecodeError
 
 from protos.statewise.v1.state_pb2 import Kept, KeptResult
 from service.errors import Gone, InvalidArgument, NotFound, ServiceError, Unavailable, shorten
-from service.live import Stream
-from service.models import ServedModel
+from service.models.served import ServedModel
 from service.stores.store import Fate, Record
+from service.streams.live import Stream
 from service.tensors import Array
 
 # A stream that is gone without its owner's wish begins anew where its caller still has all of it.

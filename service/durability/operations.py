@@ -12,10 +12,10 @@ from service.durability.kept import KeptStreams
 from service.durability.openings import not_there, parsed
 from service.durability.snapshots import Snapshot
 from service.errors import Gone, InvalidArgument, ServiceError, shorten
-from service.live import Stream
-from service.models import Models
+from service.models.served import Models
 from service.stores.store import Fate, Record
-from service.streams import Streams, new_id
+from service.streams.live import Stream
+from service.streams.seam import Streams, new_id
 
 _PAGE, _LARGEST_PAGE = 100, 1_000
 

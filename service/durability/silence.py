@@ -9,8 +9,8 @@ import asyncio
 
 from service.durability.kept import KeptStreams
 from service.errors import Unavailable
-from service.live import Stream
-from service.streams import Streams
+from service.streams.live import Stream
+from service.streams.seam import Streams
 
 # Looks within the time that a stream may be silent: it is given at most a half more.
 _LOOKS = 4

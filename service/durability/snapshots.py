@@ -9,9 +9,9 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from service.artifact import Artifact
+from service.artifacts.artifact import Artifact
 from service.errors import InvalidArgument, shorten
-from service.selftest import SelfTest
+from service.models.selftest import SelfTest
 from service.tensors import Array, Layout, Tensor
 
 

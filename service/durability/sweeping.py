@@ -8,9 +8,9 @@ import time
 from collections.abc import Iterable
 
 from service.errors import ServiceError
-from service.live import Stream
 from service.metrics import Metrics
 from service.stores.store import Store
+from service.streams.live import Stream
 
 # Stores take a stream that is not touched for two minutes for one that nobody advances.
 _LONGEST_PAUSE_SECONDS = 30.0

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from service.artifact import Artifact
-from service.chunks import Float32
+from service.artifacts.artifact import Artifact
 from service.errors import TableError
 from service.offline.columns import Columns
 from service.offline.steps import Block
 from service.offline.stream import Shape
+from service.streams.chunks import Float32
 
 PREDICTED = "predicted"
 

@@ -5,8 +5,8 @@ Owns the model's side of it. The bytes are `blob`'s, the checks `snapshots`', bo
 """
 
 from service.durability import blob, snapshots
-from service.engine import Engine
-from service.selftest import SelfTest
+from service.models.selftest import SelfTest
+from service.runtime.engine import Engine
 from service.tensors import Array
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from service.artifact import Artifact
+from service.artifacts.artifact import Artifact
 from service.errors import SettingsError, TableError
 from service.offline.job import Job
 from service.offline.pieces import WIDTH, pieces

@@ -21,9 +21,9 @@ import pyarrow.compute as pc
 import ray
 from ray import data
 
-from service import artifact
-from service.engine import Engine
+from service.artifacts import artifact
 from service.errors import ServiceError
+from service.models.selftest import SelfTest
 from service.offline import rejected
 from service.offline.inputs import open_inputs
 from service.offline.plan import Task
@@ -34,7 +34,7 @@ from service.offline.stream import HeldReader, Stream
 from service.offline.survey import listen
 from service.offline.task import read_tally
 from service.offline.work import Work
-from service.selftest import SelfTest
+from service.runtime.engine import Engine
 
 _BUCKET, _FILE = "bucket", "file"
 # More than one, so that actors which are quick take over from slow ones.

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from service.chunks import Float32
-from service.engine import StepEngine
 from service.offline import schedule
+from service.runtime.engine import StepEngine
+from service.streams.chunks import Float32
 from service.tensors import Array, items
 
 Indices = NDArray[np.intp]

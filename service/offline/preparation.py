@@ -11,7 +11,7 @@ from types import ModuleType
 import numpy as np
 import pyarrow as pa
 
-from service.artifact import Artifact
+from service.artifacts.artifact import Artifact
 from service.errors import SettingsError
 from service.offline import rejected, sorting, survey
 from service.offline.budget import Budget, even

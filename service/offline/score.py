@@ -10,10 +10,10 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from service import artifact
-from service.artifact import Artifact
-from service.engine import Engine
+from service.artifacts import artifact
+from service.artifacts.artifact import Artifact
 from service.errors import ArtifactError, TableError, UserError, WorkerFailed
+from service.models.selftest import SelfTest
 from service.offline import answers, states, survey, workers
 from service.offline.answers import AnswerForm
 from service.offline.assembly import Assembly
@@ -28,7 +28,7 @@ from service.offline.summary import Findings, Summary
 from service.offline.task import read_tally
 from service.offline.window import Tally
 from service.offline.work import Plan, Work, held
-from service.selftest import SelfTest
+from service.runtime.engine import Engine
 
 _log = logging.getLogger(__name__)
 

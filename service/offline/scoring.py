@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from service import artifact, selftest, versions
-from service.artifact import Artifact
-from service.engine import Engine
+from service.artifacts import artifact, versions
+from service.artifacts.artifact import Artifact
+from service.artifacts.repository import MODEL_FILE, find_versions
 from service.errors import ArtifactError
+from service.models import selftest
+from service.models.selftest import SelfTest
 from service.offline import states
 from service.offline.blobs import Blobs
 from service.offline.columns import Columns
@@ -25,8 +27,7 @@ from service.offline.stream import Shape, Stream, open_stream
 from service.offline.task import Scorer
 from service.offline.window import Rules
 from service.offline.work import Plan, Work
-from service.repository import MODEL_FILE, find_versions
-from service.selftest import SelfTest
+from service.runtime.engine import Engine
 
 
 @dataclass(frozen=True)

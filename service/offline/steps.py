@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from service.chunks import Float32
 from service.offline.cells import read_cells
 from service.offline.columns import Columns, is_text
+from service.streams.chunks import Float32
 
 _FINITE = (
     "give a finite float32 number, since anything else would stay in the entity's state for ever"

@@ -13,8 +13,6 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import ipc
 
-from service.chunks import Float32
-from service.engine import Engine
 from service.errors import TableError
 from service.offline import rejected
 from service.offline.answers import AnswerForm
@@ -24,6 +22,8 @@ from service.offline.states import Beginnings, StateFiles
 from service.offline.steps import Block, Gathering
 from service.offline.stream import Shape, Stream
 from service.offline.window import Known, Rules, Tally, Window, judge
+from service.runtime.engine import Engine
+from service.streams.chunks import Float32
 
 ANSWERS, REJECTED, TALLY = "answers.arrow", "rejected.arrow", "tally.json"
 # Rows that are copied at once on the way to a part, and a row group of the output.

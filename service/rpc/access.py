@@ -13,7 +13,7 @@ from typing import Any
 
 import grpc
 
-from service.access import EVERYBODY, Access, Identity
+from service.callers.access import EVERYBODY, Access, Identity
 from service.errors import ServiceError
 from service.metrics import Metrics
 from service.rpc.handlers import Continuation, Handler, Wrapped, behaving, behaviour

@@ -16,19 +16,19 @@ import grpc
 from protos.inference import service_pb2 as wire
 from protos.inference.service_pb2_grpc import GRPCInferenceServiceServicer
 from service import tracing
-from service.alone import Done
 from service.catalogue import Catalogue
-from service.description import describe, metadata_shape
 from service.errors import NotFound, ServiceError
-from service.models import Models, ServedModel
-from service.requests import Answer
+from service.inference.alone import Done
+from service.inference.requests import Answer
+from service.inference.sequences import Sequences
+from service.models.description import describe, metadata_shape
+from service.models.served import Models, ServedModel
 from service.rpc.access import caller
 from service.rpc.doorway import Doorway
 from service.rpc.inference_wire import durations, request_of, response_of, stream_response
 from service.rpc.outbox import Outbox
 from service.rpc.status import answered, errors_as_status
 from service.rpc.unreadable import readable
-from service.sequences import Sequences
 from service.tensors import wire_name
 
 _Context = grpc.aio.ServicerContext[Any, Any]

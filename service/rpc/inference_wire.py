@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from protos.inference import service_pb2 as wire
-from service.access import Identity
+from service.callers.access import Identity
 from service.errors import InvalidArgument, ServiceError
-from service.requests import Answer, Input, Request, SequenceId
-from service.statistics import Durations
+from service.inference.requests import Answer, Input, Request, SequenceId
 from service.tensors import dtype_of_wire, wire_name
+from service.tick.statistics import Durations
 
 # Which field carries the numbers of a datatype, where they don't come as raw bytes.
 _CONTENTS = {

@@ -27,20 +27,22 @@ from protos.inference.service_pb2_grpc import add_GRPCInferenceServiceServicer_t
 from protos.statewise.v1 import state_pb2, stream_pb2
 from protos.statewise.v1.state_pb2_grpc import add_StateServiceServicer_to_server
 from protos.statewise.v1.stream_pb2_grpc import add_StreamServiceServicer_to_server
-from service import repository, tracing, versions
-from service.access import Access
+from service import tracing
+from service.artifacts import repository, versions
+from service.callers.access import Access
+from service.callers.quotas import Limits, Quotas
 from service.catalogue import Catalogue
-from service.durability.handover import Handover
 from service.durability.keeping import Keeper
 from service.durability.kept import KeptStreams
 from service.durability.keys import load_state_keys
 from service.durability.operations import Operations
 from service.durability.silence import Silence
 from service.errors import SettingsError
-from service.loader import load_model
+from service.inference.handover import Handover
+from service.inference.sequences import Sequences
 from service.metrics import Metrics
-from service.models import Models
-from service.quotas import Limits, Quotas
+from service.models.loader import load_model
+from service.models.served import Models
 from service.rpc.access import Guard
 from service.rpc.doorway import Doorway
 from service.rpc.inference import InferenceServicer
@@ -50,10 +52,9 @@ from service.rpc.tls import server_credentials
 from service.rpc.tracing import Tracer
 from service.rpc.unreadable import Forgiving, transport_bytes
 from service.rpc.wakeups import wake_in_batches
-from service.sequences import Sequences
 from service.settings import Settings, address
 from service.stores.opening import open_store
-from service.streams import Streams
+from service.streams.seam import Streams
 
 _log = logging.getLogger(__name__)
 _STREAM_SERVICE = stream_pb2.DESCRIPTOR.services_by_name["StreamService"].full_name

@@ -16,12 +16,10 @@ import grpc
 from protos.statewise.v1 import stream_pb2 as wire
 from protos.statewise.v1.stream_pb2_grpc import StreamServiceServicer
 from service import tracing
-from service.access import Identity
+from service.callers.access import Identity
 from service.durability.kept import KeptStreams
 from service.durability.openings import Opened
 from service.errors import InvalidArgument, ProtocolViolation, RateExceeded, ServiceError, stopping
-from service.live import Stream as LiveStream
-from service.live import taken_over
 from service.rpc.access import caller
 from service.rpc.doorway import Doorway
 from service.rpc.status import errors_as_status
@@ -34,7 +32,9 @@ from service.rpc.stream_wire import (
     refused,
 )
 from service.rpc.unreadable import readable
-from service.streams import Streams
+from service.streams.live import Stream as LiveStream
+from service.streams.live import taken_over
+from service.streams.seam import Streams
 
 _Context = grpc.aio.ServicerContext[wire.ClientMessage, wire.ServerMessage]
 

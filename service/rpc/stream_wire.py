@@ -5,11 +5,11 @@ Owns the conversion, in both directions, and nothing else.
 
 from protos.statewise.v1 import stream_pb2 as wire
 from protos.statewise.v1.state_pb2 import KeptResult
-from service.chunks import Chunk, Float32
 from service.durability.openings import Opened, Opening, Resume
 from service.errors import ServiceError
-from service.live import Stream as LiveStream
 from service.rpc.access import caller
+from service.streams.chunks import Chunk, Float32
+from service.streams.live import Stream as LiveStream
 
 _FLOAT32 = wire.DATA_TYPE_FLOAT32
 

@@ -21,7 +21,7 @@ from scale import SCALE
 
 from protos.inference.model_config_pb2 import ModelConfig
 from protos.statewise.v1 import state_pb2 as wire
-from service import artifact, config
+from service.artifacts import artifact, config
 from service.durability import blob
 from service.durability.openings import outputs_of, parsed
 from service.errors import ServiceError

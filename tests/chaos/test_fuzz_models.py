@@ -15,10 +15,10 @@ from protos.content import MANIFEST_KEY, read_metadata
 from protos.inference.model_config_pb2 import ModelConfig
 from protos.statewise.v1.graph_pb2 import GraphModel
 from protos.statewise.v1.manifest_pb2 import Manifest
-from service import artifact, config
+from service.artifacts import artifact, config
+from service.artifacts.resolution import resolve
 from service.errors import ServiceError
-from service.resolution import resolve
-from service.sessions import inspect
+from service.runtime.sessions import inspect
 
 ALL = settings(max_examples=SCALE.examples, deadline=None, suppress_health_check=list(HealthCheck))
 

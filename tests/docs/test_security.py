@@ -10,11 +10,11 @@ from pathlib import Path
 import grpc
 import pytest
 
+from service.callers.token_file import hash_token, load_callers
 from service.durability.keys import load_state_keys
 from service.metrics import Metrics
 from service.rpc.tls import server_credentials
 from service.settings import Settings
-from service.token_file import hash_token, load_callers
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs/security.md").read_text()
 BLOCKS = re.findall(r"(?:^    .*\n)+", PAGE, re.MULTILINE)

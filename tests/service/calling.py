@@ -6,16 +6,16 @@ from pathlib import Path
 import numpy as np
 from fakes import fake_kept
 
-from service.access import EVERYBODY
-from service.durability.handover import Handover
-from service.loader import load_model
+from service.artifacts.repository import Entry
+from service.callers.access import EVERYBODY
+from service.inference.handover import Handover
+from service.inference.requests import Answer, Input, Request
+from service.inference.sequences import Sequences
 from service.metrics import Metrics
-from service.models import Models
-from service.repository import Entry
-from service.requests import Answer, Input, Request
-from service.sequences import Sequences
+from service.models.loader import load_model
+from service.models.served import Models
 from service.settings import Settings
-from service.streams import Streams
+from service.streams.seam import Streams
 from service.tensors import wire_name
 
 

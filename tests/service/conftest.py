@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from random_artefact import export_random
 
-from service import artifact
-from service.artifact import Artifact
+from service.artifacts import artifact
+from service.artifacts.artifact import Artifact
 
 MakeModel = Callable[..., Path]
 

@@ -10,25 +10,25 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from service.advance import HostAdvance
-from service.arena import Arena
-from service.artifact import Artifact, Golden
-from service.batcher import Batcher
-from service.chunks import Chunk
+from service.artifacts.artifact import Artifact, Golden
 from service.durability.keeping import Keeper
 from service.durability.kept import KeptStreams
 from service.durability.keys import StateKeys
 from service.metrics import Metrics
-from service.models import Models, ServedModel
-from service.ready import Ready
+from service.models.selftest import SelfTest
+from service.models.served import Models, ServedModel
 from service.rpc.doorway import Doorway
-from service.selftest import SelfTest
 from service.settings import Settings
-from service.slots import Slot
 from service.stores.memory import MemoryStore
 from service.stores.store import Store
-from service.streams import Streams
+from service.streams.chunks import Chunk
+from service.streams.seam import Streams
 from service.tensors import Signature, State, Tensor
+from service.tick.advance import HostAdvance
+from service.tick.arena import Arena
+from service.tick.batcher import Batcher
+from service.tick.ready import Ready
+from service.tick.slots import Slot
 
 Float32 = NDArray[np.float32]
 FEATURES, STATE, OUTPUTS = 3, 2, 4

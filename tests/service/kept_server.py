@@ -11,11 +11,11 @@ from service.durability.kept import KeptStreams
 from service.durability.keys import StateKeys
 from service.durability.openings import Opening, Resume, parsed
 from service.durability.operations import Operations
-from service.live import Stream
-from service.models import ServedModel
+from service.models.served import ServedModel
 from service.stores.memory import MemoryStore
 from service.stores.store import Fate, Record, away
-from service.streams import Streams
+from service.streams.live import Stream
+from service.streams.seam import Streams
 
 
 class BreakableStore(DurableStore):

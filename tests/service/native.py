@@ -19,7 +19,7 @@ from service.durability.kept import KeptStreams
 from service.durability.operations import Operations
 from service.rpc.state import StateServicer
 from service.rpc.stream import StreamServicer
-from service.streams import Streams
+from service.streams.seam import Streams
 
 Call = grpc.aio.StreamStreamCall
 

@@ -14,9 +14,9 @@ from service.durability import blob
 from service.durability.openings import Opening, Resume
 from service.durability.operations import Operations
 from service.errors import ServiceError
-from service.live import Stream
 from service.stores.memory import MemoryStore
 from service.stores.store import away
+from service.streams.live import Stream
 
 NAMES = ("pump", "fan", "belt", "saw")
 STEPS = 40

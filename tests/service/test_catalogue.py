@@ -11,11 +11,11 @@ import pytest
 from calling import Calls, arrays, row
 from foreign import accumulator, doubling
 
-from service import repository, versions
+from service.artifacts import repository, versions
 from service.catalogue import Catalogue
 from service.errors import InvalidArgument, NotFound
-from service.loader import load_model
 from service.metrics import Metrics
+from service.models.loader import load_model
 from service.settings import Settings
 
 

@@ -20,8 +20,8 @@ from foreign import (
 )
 from onnx import helper
 
-from service.chunks import Chunk
 from service.errors import ArtifactError, ServiceError
+from service.streams.chunks import Chunk
 
 
 async def test_the_native_seam_fills_in_controls(tmp_path):

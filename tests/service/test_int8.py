@@ -15,12 +15,13 @@ from export.exporter import export_model
 from export.forms import STEP_INT8
 from export.proof import ProofSettings
 from export.random_model import random_model, random_network
-from service import artifact, selftest
-from service.engine import Engine
+from service.artifacts import artifact
 from service.errors import ArtifactError, ProviderError
+from service.models import selftest
 from service.offline.job import Job
 from service.offline.score import score
-from service.sessions import open_session
+from service.runtime.engine import Engine
+from service.runtime.sessions import open_session
 
 QUICK = ProofSettings(
     reference_steps=20, reference_batches=(1, 3), company_batches=(2, 5), chunked_steps=4

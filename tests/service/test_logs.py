@@ -6,7 +6,7 @@ import sys
 
 import grpc
 import pytest
-from callers import TOKENS, bearer, status, write_callers
+from known_callers import TOKENS, bearer, status, write_callers
 from processes import serving
 
 from protos.statewise.v1 import stream_pb2 as wire

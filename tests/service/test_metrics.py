@@ -13,10 +13,10 @@ from service.durability.kept import KeptStreams
 from service.durability.openings import Opening, Resume
 from service.errors import Unavailable
 from service.metrics import Metrics
-from service.models import Models
+from service.models.served import Models
 from service.settings import Settings
 from service.stores.memory import MemoryStore
-from service.streams import Streams
+from service.streams.seam import Streams
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/operations.md"
 

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import helper
 
-from service.chunks import Chunk
-from service.description import describe
 from service.errors import ArtifactError, InvalidArgument, ServiceError
+from service.models.description import describe
+from service.streams.chunks import Chunk
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +91,7 @@ def test_answers_do_not_depend_on_company(path, lengths):
 
 async def test_long_chunks_share_calls_of_a_bounded_size(path, monkeypatch):
     # Two of these chunks with their answers, and not three.
-    monkeypatch.setattr("service.engine._CALL_BYTES", 300_000)
+    monkeypatch.setattr("service.runtime.engine._CALL_BYTES", 300_000)
     model = load(path)
     calls = Calls(model)
     x = steps(8_000, 1)

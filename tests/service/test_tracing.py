@@ -6,8 +6,8 @@ import sys
 import grpc
 import numpy as np
 import pytest
-from callers import status
 from collector import collecting, plain
+from known_callers import status
 from processes import serving
 
 from protos.inference import service_pb2 as oip

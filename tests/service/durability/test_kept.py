@@ -8,8 +8,8 @@ from fakes import DurableStore, alone, chunk, distinct, fake_kept, fake_model, f
 
 from service.durability.openings import Opening, Resume
 from service.errors import AlreadyExists, Gone, NotFound
-from service.live import idle
 from service.stores.memory import MemoryStore
+from service.streams.live import idle
 
 
 def server(store=None):

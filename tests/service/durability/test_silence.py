@@ -10,7 +10,7 @@ from fakes import alone, chunk, distinct, fake_kept, fake_model, fake_streams
 from service.durability.openings import Opening, Resume
 from service.durability.silence import Silence
 from service.errors import ServiceError
-from service.live import Stream
+from service.streams.live import Stream
 
 SECONDS = 10.0
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from service.artifact import Artifact
+from service.artifacts.artifact import Artifact
 from service.durability.snapshots import NamedState, packed_row, take
 from service.errors import InvalidArgument
-from service.selftest import SelfTest
+from service.models.selftest import SelfTest
 from service.tensors import Layout, Tensor
 
 ARTIFACT = Artifact(Path("pump/3/model.onnx"), b"", "pump", "sha256:weights")

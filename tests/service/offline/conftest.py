@@ -15,11 +15,11 @@ from export.exporter import make_artifact
 from export.forms import STEP
 from export.proof import ProofSettings
 from export.random_model import random_model, random_network
-from service import artifact
-from service.engine import Engine
+from service.artifacts import artifact
 from service.errors import TableError, UserError
 from service.offline.job import Job
 from service.offline.score import score
+from service.runtime.engine import Engine
 from training.reference import Network
 
 FEATURES = 3

@@ -10,10 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from service import artifact, selftest
-from service.engine import Engine
+from service.artifacts import artifact
+from service.models import selftest
 from service.offline.job import Job
 from service.offline.score import score
+from service.runtime.engine import Engine
 from training.reference import forward
 
 

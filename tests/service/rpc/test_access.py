@@ -4,16 +4,16 @@ import secrets
 
 import grpc
 import pytest
-from callers import CALLERS, TOKENS, bearer, opened, status, write_callers
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
     ProtoReflectionDescriptorDatabase,
 )
+from known_callers import CALLERS, TOKENS, bearer, opened, status, write_callers
 from processes import serving
 
 from protos.inference import service_pb2 as oip
 from protos.inference.service_pb2_grpc import GRPCInferenceServiceStub
+from service.callers.token_file import hash_token
 from service.rpc.probe import probe
-from service.token_file import hash_token
 
 
 @pytest.fixture(scope="module")

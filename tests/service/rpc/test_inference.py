@@ -9,8 +9,8 @@ from processes import serving
 
 from protos.inference import service_pb2 as wire
 from protos.inference.service_pb2_grpc import GRPCInferenceServiceStub
-from service import artifact
-from service.engine import Engine
+from service.artifacts import artifact
+from service.runtime.engine import Engine
 
 SEQUENCES, STEPS, FEATURES = 48, 12, 5
 

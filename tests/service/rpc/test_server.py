@@ -16,9 +16,9 @@ from processes import serving
 
 from protos.statewise.v1 import stream_pb2 as wire
 from protos.statewise.v1.stream_pb2_grpc import StreamServiceStub
-from service import artifact
-from service.engine import Engine
+from service.artifacts import artifact
 from service.rpc.probe import probe
+from service.runtime.engine import Engine
 
 FEATURES = 5
 

@@ -22,7 +22,7 @@ from native import ask, chunk, details, failure, listening, opened, opening
 from protos.statewise.v1 import stream_pb2 as wire
 from protos.statewise.v1 import stream_pb2_grpc as rpc
 from service.rpc.stream import StreamServicer
-from service.streams import Streams
+from service.streams.seam import Streams
 
 
 @asynccontextmanager

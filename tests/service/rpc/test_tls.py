@@ -8,8 +8,8 @@ from pathlib import Path
 
 import grpc
 import pytest
-from callers import TOKENS, bearer, opened, secure, status, tls, write_callers
 from certificates import Authority
+from known_callers import TOKENS, bearer, opened, secure, status, tls, write_callers
 from processes import failed, serving
 
 from protos.inference import service_pb2 as oip

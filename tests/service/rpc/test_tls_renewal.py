@@ -9,8 +9,8 @@ from pathlib import Path
 
 import grpc
 import pytest
-from callers import opened, secure, status, tls
 from certificates import Authority
+from known_callers import opened, secure, status, tls
 from processes import serving
 
 from service.errors import SettingsError

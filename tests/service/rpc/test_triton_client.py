@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from processes import serving
 
-from service import artifact
-from service.engine import Engine
+from service.artifacts import artifact
+from service.runtime.engine import Engine
 
 SCRIPT = Path(__file__).with_name("triton_calls.py")
 

@@ -1,0 +1,1 @@
+"""Who calls, and what and how much it may do."""

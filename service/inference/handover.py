@@ -1,0 +1,66 @@
+"""Sequences that another server goes on with: given to the store at the end, taken on a miss.
+
+Owns what a sequence is called in the store, and for how long it may be taken: no longer than it
+might have been silent where it was live. A sequence is given once, whole, with no request under
+way, and whoever takes it removes it, so that no state is ever gone on with twice. Knows nothing of
+requests.
+"""
+
+import time
+
+from service.durability import blob
+from service.durability.kept import KeptStreams
+from service.durability.openings import parsed
+from service.inference.requests import SequenceId
+from service.streams.live import Stream
+from service.streams.seam import new_id
+
+# Model, id, and whose it is.
+Key = tuple[str, SequenceId, str]
+
+
+class Handover:
+    """Between the sequences of servers that share a store."""
+
+    def __init__(self, kept: KeptStreams) -> None:
+        """Goes by the store of the kept streams."""
+        self._kept = kept
+
+    @property
+    def possible(self) -> bool:
+        """Whether what is given here is found by another process."""
+        return self._kept.durable
+
+    async def give(self, key: Key, stream: Stream) -> None:
+        """Stores the state of a sequence with no request under way.
+
+        Raises:
+            Unavailable: the store can't be reached.
+        """
+        snapshot = (await self._kept.copy(stream)).snapshot
+        await self._kept.beginnings.keep(stream.model, _name(key), key[2], snapshot, replace=True)
+
+    async def take(self, key: Key, idle_seconds: float) -> Stream | None:
+        """The stream of a sequence that was given no longer ago than so many seconds.
+
+        Raises:
+            Unavailable: the store can't be reached, or no model here made the state.
+            Exhausted: the model has no stream free.
+        """
+        keeper, name = self._kept.keeper, _name(key)
+        claim = await keeper.claim(name, key[2])
+        if not claim.epoch or claim.record is None:
+            return None
+        stream = None
+        if time.time() - claim.record.stored_ms * 1e-3 <= idle_seconds:
+            snapshot = blob.decode(parsed(claim.record).state, keeper.key, keeper.previous)
+            model = self._kept.beginnings.model_of(snapshot)
+            stream = self._kept.beginnings.started(model, new_id(), snapshot)
+        keeper.forget(name, claim.epoch)
+        return stream
+
+
+def _name(key: Key) -> str:
+    """What a sequence is called in the store; numbers and texts never meet."""
+    model, sequence, owner = key
+    return f"sequence/{owner}/{model}/{type(sequence).__name__}/{sequence}"

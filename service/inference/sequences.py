@@ -1,0 +1,300 @@
+"""Sequences: streams that are known by an id that their callers choose, on any connection.
+
+Owns what START, END and a request in between mean, the order of requests of one sequence, and the
+idle sweep. A second START on a live id begins it anew, as Triton does, and is counted. At the end
+of a server its sequences are given to those that share its store, and one that is not live here is
+looked for there. Requests to models without state pass through here too. Knows nothing of gRPC.
+"""
+
+import asyncio
+import logging
+from collections import OrderedDict
+
+from service.errors import InvalidArgument, ServiceError, stopping
+from service.inference.alone import Done, infer_alone, spend
+from service.inference.handover import Handover, Key
+from service.inference.requests import Answer, Request, SequenceId, check_outputs, decode, encode
+from service.inference.sequence import Sequence, not_live, same_version, too_many
+from service.metrics import Metrics
+from service.models.served import Models, ServedModel
+from service.settings import Settings
+from service.streams.live import Stream
+from service.streams.seam import Streams
+from service.streams.stepping import packed, steps_of
+from service.tensors import Array
+from service.tick.ready import Ready
+
+# Ids of which it is remembered that they timed out, or were started here.
+_REMEMBERED = 10_000
+_SWEEP_SECONDS = 0.25
+_log = logging.getLogger(__name__)
+
+
+class Sequences:
+    """All sequences of this server."""
+
+    def __init__(
+        self,
+        models: Models,
+        streams: Streams,
+        settings: Settings,
+        metrics: Metrics,
+        handover: Handover | None = None,
+    ) -> None:
+        """Starts without sequences; without a hand-over, they end with this server."""
+        self._models, self._streams, self._metrics = models, streams, metrics
+        self._idle_seconds = settings.sequence_idle_seconds
+        self._max_id_length = settings.max_id_length
+        self._max_requests = settings.max_requests
+        self._under_way, self._leaving = 0, False
+        self._live: dict[Key, Sequence] = {}
+        self._expired: OrderedDict[Key, None] = OrderedDict()
+        self._handover = handover if handover is not None and handover.possible else None
+        # What was started here is nowhere else to be found.
+        self._begun: OrderedDict[Key, None] = OrderedDict()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._loop = asyncio.get_running_loop()
+
+    def infer(self, request: Request, done: Done) -> None:
+        """Takes one request; `done` is called once, now or later, with the answer or the error."""
+        if self._under_way >= self._max_requests:
+            error = too_many(self._under_way, self._max_requests)
+            self._metrics.refused_call(error.reason)
+            done(error)
+            return
+        self._under_way += 1
+
+        def finished(outcome: Answer | ServiceError) -> None:
+            self._under_way -= 1
+            if isinstance(outcome, ServiceError):
+                self._metrics.refused_request(outcome.reason)
+            done(outcome)
+
+        try:
+            self._begin(request, finished)
+        except ServiceError as error:
+            finished(error)
+
+    async def hand_over(self) -> None:
+        """Takes no request any more, and gives every sequence to those that share the store."""
+        self._leaving = True
+        if self._handover is not None:
+            await asyncio.gather(*(self._give(*one) for one in list(self._live.items())))
+
+    async def _give(self, key: Key, sequence: Sequence) -> None:
+        if sequence.busy or sequence.waiting:
+            sequence.quiet = asyncio.Event()
+            await sequence.quiet.wait()
+        stream = sequence.stream
+        if stream is None or stream.ended is not None or self._handover is None:
+            return
+        try:
+            await self._handover.give(key, stream)
+        except ServiceError as error:
+            _log.warning("a sequence of %s ends with this server: %s", key[0], error.message)
+        self._end(key, sequence)
+
+    async def _look_for(self, key: Key, sequence: Sequence, request: Request, done: Done) -> None:
+        """Asks the store for a sequence that is not live here; other requests wait meanwhile."""
+        assert self._handover is not None
+        error: ServiceError | None = None
+        try:
+            idle = self._limit(self._models.find(request.model))
+            stream = await self._handover.take(key, idle)
+            if stream is None:
+                error = self._not_started(key, sequence)
+            else:
+                sequence.stream = stream
+                request.caller.enter()
+        except ServiceError as failed:
+            error = failed
+            self._release(sequence)
+        sequence.busy = False
+        if error is not None:
+            done(error)
+        else:
+            _remember(self._begun, key)
+            self._take(key, sequence, request, done)
+        self._go_on(key, sequence)
+
+    def _begin(self, request: Request, done: Done) -> None:
+        if self._leaving:
+            raise stopping()
+        if request.sequence is None or request.sequence in (0, ""):
+            self._infer_alone(request, done)
+            return
+        self._check_id(request.sequence)
+        key = (request.model, request.sequence, request.caller.name)
+        sequence = self._live.get(key)
+        if sequence is None:
+            sequence = self._live[key] = Sequence(request.caller)
+        if sequence.busy:
+            sequence.waiting.append((request, done))
+        elif self._elsewhere(key, sequence, request):
+            sequence.busy = True
+            task = asyncio.ensure_future(self._look_for(key, sequence, request, done))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        else:
+            self._take(key, sequence, request, done)
+
+    def _elsewhere(self, key: Key, sequence: Sequence, request: Request) -> bool:
+        """Whether another server may have given the sequence of a request."""
+        strange = sequence.stream is None and key not in self._begun
+        return strange and not request.start and self._handover is not None
+
+    async def sweep(self) -> None:
+        """Ends sequences that were idle for too long, until it is cancelled."""
+        while True:
+            await asyncio.sleep(_SWEEP_SECONDS)
+            now = self._loop.time()
+            for key, sequence in list(self._live.items()):
+                stream = sequence.stream
+                if sequence.busy or stream is None:
+                    continue
+                if now - sequence.touched > self._limit(stream.model):
+                    self._end(key, sequence)
+                    _remember(self._expired, key)
+                    self._metrics.ended("sequence_expired")
+
+    def _limit(self, model: ServedModel) -> float:
+        """Idle seconds that a sequence of a model may have."""
+        config = model.artifact.config
+        said = config.sequence_batching.max_sequence_idle_microseconds if config else 0
+        return said * 1e-6 or self._idle_seconds
+
+    def _check_id(self, sequence: SequenceId) -> None:
+        if isinstance(sequence, str) and len(sequence) > self._max_id_length:
+            raise InvalidArgument(
+                f"sequence_id has {len(sequence)} characters; take at most {self._max_id_length}",
+                reason="SEQUENCE_ID_LENGTH",
+            )
+
+    def _take(self, key: Key, sequence: Sequence, request: Request, done: Done) -> None:
+        """Begins a request of a sequence that has none under way."""
+        try:
+            stream, inputs, steps = self._stepped(key, sequence, request)
+        except ServiceError as error:
+            if sequence.stream is None:
+                self._live.pop(key, None)
+            done(error)
+            return
+
+        def land(ready: Ready) -> None:
+            self._land(key, sequence, request, ready, done)
+
+        sequence.busy = True
+        try:
+            self._streams.advance(stream, inputs, steps, land)
+        except ServiceError as error:
+            sequence.busy = False
+            done(error)
+
+    def _stepped(self, key: Key, sequence: Sequence, request: Request) -> tuple[Stream, Array, int]:
+        """The stream of a request, its rows, its steps; refused, it leaves all as it was."""
+        stream = sequence.stream
+        live = stream is not None and stream.ended is None
+        if request.start or not live:
+            if not request.start:
+                raise self._not_started(key, sequence)
+            model = self._models.find(request.model, request.version)
+        else:
+            assert stream is not None
+            model = same_version(stream, request)
+        check_outputs(model, request.outputs)
+        values = decode(model, request.inputs)
+        steps = steps_of(model, values)
+        spend(request, model, steps)
+        if request.start:
+            if live:
+                self._metrics.sequence_restarted()
+            stream = self._started(sequence, request)
+            self._expired.pop(key, None)
+            if self._handover is not None:
+                _remember(self._begun, key)
+        assert stream is not None
+        number = key[1] if isinstance(key[1], int) else stream.number
+        rows = packed(model, values, number, first=not stream.steps, last=request.end)
+        return stream, rows, steps
+
+    def _started(self, sequence: Sequence, request: Request) -> Stream:
+        """A new stream for a sequence, in place of the one that it had."""
+        self._release(sequence)
+        try:
+            request.caller.enter()
+        except ServiceError as error:
+            self._metrics.refused_open(error.reason)
+            raise
+        try:
+            stream = self._streams.open(request.model, request.version)
+        except ServiceError:
+            request.caller.leave()
+            raise
+        # The latest of the name: its file may have been read again.
+        sequence.stream, sequence.caller = stream, request.caller
+        return stream
+
+    def _release(self, sequence: Sequence) -> None:
+        """Closes the stream of a sequence, if it has one."""
+        if sequence.stream is not None:
+            self._streams.close(sequence.stream)
+            sequence.stream = None
+            sequence.caller.leave()
+
+    def _not_started(self, key: Key, sequence: Sequence) -> ServiceError:
+        """Why a request without START can't be taken."""
+        ended = sequence.stream.ended if sequence.stream is not None else None
+        if ended is not None:
+            self._end(key, sequence)
+            return ended
+        return not_live(key, self._models.find(key[0]), expired=key in self._expired)
+
+    def _land(
+        self, key: Key, sequence: Sequence, request: Request, ready: Ready, done: Done
+    ) -> None:
+        sequence.busy = False
+        sequence.touched = self._loop.time()
+        stream = sequence.stream
+        assert stream is not None
+        if ready.error is not None or request.end:
+            self._release(sequence)
+        done(ready.error or encode(stream.model, ready.joined(), request.outputs, ready.steps))
+        self._go_on(key, sequence)
+
+    def _go_on(self, key: Key, sequence: Sequence) -> None:
+        """Takes the requests that have waited, until one is under way."""
+        if sequence.passing:
+            # A request that failed at once came from the loop below, which goes on with the next.
+            return
+        sequence.passing = True
+        while sequence.waiting and not sequence.busy:
+            self._take(key, sequence, *sequence.waiting.popleft())
+        sequence.passing = False
+        if sequence.busy:
+            return
+        if sequence.stream is None:
+            self._live.pop(key, None)
+        if sequence.quiet is not None:
+            sequence.quiet.set()
+
+    def _end(self, key: Key, sequence: Sequence) -> None:
+        self._release(sequence)
+        self._live.pop(key, None)
+
+    def _infer_alone(self, request: Request, done: Done) -> None:
+        model = self._models.find(request.model, request.version)
+        if self._streams.draining:
+            raise stopping()
+        if model.signature.states:
+            raise InvalidArgument(
+                f"model {model.name} keeps state for each sequence: give every request a "
+                "sequence_id that is neither 0 nor empty",
+                reason="SEQUENCE_ID_MISSING",
+            )
+        infer_alone(model, request, done)
+
+
+def _remember(keys: OrderedDict[Key, None], key: Key) -> None:
+    keys[key] = None
+    if len(keys) > _REMEMBERED:
+        keys.popitem(last=False)

@@ -1,0 +1,1 @@
+"""ONNX Runtime: one step of many streams in one call."""

@@ -1,0 +1,1 @@
+"""The seam: open a stream, push chunks, close it."""

@@ -1,0 +1,1 @@
+"""The batch is made here, and here the states live: queue, gather, step, scatter, answers."""
