@@ -92,6 +92,14 @@ class Declared:
         )
 
     def _initial(self, field: str, declared: ModelSequenceBatching.State, tensor: Tensor) -> Array:
+        values = self._initial_values(field, tensor, declared)
+        if not np.isfinite(values).all():
+            raise Contradiction(f"{field}: its initial state holds NaN or infinity; give numbers")
+        return values
+
+    def _initial_values(
+        self, field: str, tensor: Tensor, declared: ModelSequenceBatching.State
+    ) -> Array:
         values = parameter(self._config, f"initial_state.{tensor.name}")
         if values is not None:
             return self._values(f"parameter initial_state.{tensor.name}", values, tensor)
@@ -156,15 +164,26 @@ class Declared:
     def _values(self, field: str, text: str, tensor: Tensor) -> Array:
         """Numbers apart by commas, as many as the tensor has, or one for all of them."""
         try:
-            numbers = np.array([float(part) for part in text.split(",")]).astype(tensor.dtype)
-            return np.broadcast_to(
-                numbers.reshape(tensor.shape) if numbers.size == tensor.size else numbers[0],
-                tensor.shape if numbers.size in (1, tensor.size) else (-1,),
-            ).copy()
+            said = np.array([float(part) for part in text.split(",")])
         except ValueError:
+            said = np.empty(0)
+        if said.size not in (1, tensor.size):
             raise Contradiction(
                 f"{field} is {text!r}; give {tensor.size} numbers with commas between, or one"
-            ) from None
+            )
+        with np.errstate(over="ignore", invalid="ignore"):
+            numbers = said.astype(tensor.dtype)
+        # A floating type rounds; what none of its numbers is near comes out as infinite.
+        held = np.isfinite(numbers) | ~np.isfinite(said)
+        if tensor.dtype.kind != "f":
+            held = numbers == said
+        if not held.all():
+            raise Contradiction(
+                f"{field} is {text!r}; give numbers that {wire_name(tensor.dtype)} can hold"
+            )
+        if numbers.size == 1:
+            return np.full(tensor.shape, numbers[0])
+        return numbers.reshape(tensor.shape)
 
     def row(self, field: str, node: Node, dims: tuple[int, ...] | None) -> Tensor:
         """A tensor with its batch axis first, where there is one."""

@@ -34,11 +34,10 @@ class Quota:
         streams: open now.
     """
 
-    __slots__ = ("_clock", "_filled", "_level", "_name", "limits", "rated", "streams")
+    __slots__ = ("_clock", "_filled", "_level", "limits", "rated", "streams")
 
-    def __init__(self, name: str, limits: Limits, clock: Callable[[], float]) -> None:
+    def __init__(self, limits: Limits, clock: Callable[[], float]) -> None:
         """Starts with nothing open and a second's worth of steps."""
-        self._name = name
         self._clock = clock
         self._filled = clock()
         self.streams = 0
@@ -110,7 +109,7 @@ class Quotas:
         """The quota of a caller, made at the first call."""
         quota = self._all.get(name)
         if quota is None:
-            quota = self._all[name] = Quota(name, self._default, self._clock)
+            quota = self._all[name] = Quota(self._default, self._clock)
         return quota
 
     def limit(self, name: str, streams: int | None, steps_per_second: float) -> None:

@@ -187,6 +187,10 @@ async def test_a_model_that_answers_infinity_ends_its_sequence_alone(tmp_path):
             "'scale' stands nowhere",
         ),
         ('string_value: "2"', 'string_value: "two"', "give 1 numbers"),
+        ('string_value: "2"', 'string_value: "1e60"', "give numbers that FP32 can hold"),
+        ("10,20", "10,nan", "'10,nan'; give numbers that INT64 can hold"),
+        ("10,20", "1.5", "give numbers that INT64 can hold"),
+        ("10,20", "1,2,3", "give 2 numbers with commas between, or one"),
         ('data_file: "sum"', 'data_file: "../../secret"', "lies outside initial_state"),
         ('data_file: "sum"', 'data_file: "none"', "No such file"),
         ("fp32_false_true: [ 0, 1 ]", "", "give two values"),
@@ -204,6 +208,14 @@ def test_a_config_at_odds_with_the_graph_is_refused(tmp_path, old, new, message)
     with pytest.raises(ArtifactError, match=message) as refused:
         load(path)
     assert "\n" not in str(refused.value)
+
+
+def test_streams_never_begin_in_what_is_no_number(tmp_path):
+    path = accumulator(tmp_path / "acc")
+    broken = np.array([1, np.nan, 3], np.float32)
+    (path.parent.parent / "initial_state" / "sum").write_bytes(broken.tobytes())
+    with pytest.raises(ArtifactError, match="state 'sum': its initial state holds NaN or infinity"):
+        load(path)
 
 
 def test_a_stateful_model_without_config_is_told_to_be_inspected(tmp_path):
