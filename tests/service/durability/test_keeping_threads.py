@@ -1,0 +1,107 @@
+"""The keeper, where steps are computed on a thread: states are copied between two of them."""
+
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from fakes import FakeEngine, alone, distinct, fake_model
+from kept_server import kept_server, state_after
+
+from service.errors import AlreadyExists
+from service.stores.memory import MemoryStore
+
+
+@pytest.fixture
+def slow():
+    """Whether steps may end, of an engine whose steps are computed on a thread."""
+    may_end = threading.Event()
+    may_end.set()
+    with ThreadPoolExecutor(1) as executor:
+        model = fake_model(FakeEngine(before_step=lambda rows: may_end.wait(30)))
+        model.batcher._executor = executor
+        yield model, may_end
+        may_end.set()
+
+
+async def computing(server, inputs):
+    """A chunk of another stream, whose step is being computed."""
+    task = await server.under_way(await server.begun("fan"), inputs)
+    await asyncio.sleep(0)
+    assert server.model.batcher._flying
+    return task
+
+
+@pytest.mark.parametrize("leaves", [True, False])
+async def test_no_state_is_copied_while_a_step_is_under_way(slow, leaves):
+    model, may_end = slow
+    server, flying = kept_server(model=model), []
+    read = model.arena.read
+    model.arena.read = lambda rows: flying.append(model.batcher._flying) or read(rows)
+    inputs = distinct(2, 3)
+    idle = await server.begun()
+    await server.push(idle, inputs)
+    may_end.clear()
+    under_way = await computing(server, distinct(1, 4))
+    if leaves:
+        server.kept.leave(idle)
+    else:
+        server.kept.keeper._checkpoint()
+    may_end.set()
+    await under_way
+    await server.kept.keeper.flush()
+    assert await server.stored() == (2, 2, state_after(inputs))
+    assert flying
+    assert not any(flying)
+
+
+async def test_a_flush_waits_for_what_leaves_when_the_step_under_way_is_done(slow):
+    model, may_end = slow
+    server, inputs = kept_server(model=model), distinct(2, 11)
+    stream = await server.begun()
+    await server.push(stream, inputs)
+    may_end.clear()
+    under_way = await computing(server, distinct(1, 12))
+    server.kept.leave(stream)
+    flushing = asyncio.ensure_future(server.kept.keeper.flush())
+    await asyncio.sleep(0)
+    may_end.set()
+    await asyncio.gather(under_way, flushing)
+    assert await server.stored() == (2, 2, state_after(inputs))
+
+
+async def test_what_leaves_while_a_step_is_under_way_is_not_begun_over_by_mistake(slow):
+    model, may_end = slow
+    # One that no other server shares, where an id that took no chunk is begun over.
+    server = kept_server(MemoryStore(10**6), model)
+    inputs = distinct(4, 5)
+    left = await server.begun()
+    await server.push(left, inputs[:2])
+    may_end.clear()
+    under_way = await computing(server, distinct(1, 6))
+    server.kept.leave(left)
+    beginning = asyncio.ensure_future(server.begun())
+    await asyncio.sleep(0)
+    may_end.set()
+    await under_way
+    with pytest.raises(AlreadyExists):
+        await beginning
+    stream = await server.resumed(received=2)
+    after = await server.push(stream, inputs[2:])
+    assert after.tobytes() == alone(inputs)[2:].tobytes()
+
+
+async def test_what_is_closed_before_the_step_under_way_is_done_is_not_copied_any_more(slow):
+    model, may_end = slow
+    server = kept_server(model=model)
+    stream = await server.begun()
+    await server.push(stream, distinct(2, 18))
+    may_end.clear()
+    under_way = await computing(server, distinct(1, 19))
+    server.kept.keeper._checkpoint()
+    server.kept.close(stream)
+    may_end.set()
+    await under_way
+    await server.kept.keeper.flush()
+    assert server.store.sizes == []
+    assert await server.store.read("pump") is None

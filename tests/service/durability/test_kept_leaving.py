@@ -1,0 +1,133 @@
+"""Streams that are left, sent away or taken over: what becomes of their slots and states."""
+
+import asyncio
+
+import pytest
+from fakes import alone, chunk, distinct
+from kept_server import kept_server, state_after
+
+from service.errors import Gone, stopping
+from service.stores.memory import MemoryStore
+
+
+def told(stream):
+    """Reasons that the call of a stream is told."""
+    reasons = []
+    stream.on_end = lambda error: reasons.append(error.reason)
+    return reasons
+
+
+async def test_a_stream_that_is_left_within_a_chunk_gives_its_slot_back_behind_it():
+    server = kept_server()
+    inputs = distinct(6, 1)
+    stream = await server.begun()
+    await server.under_way(stream, inputs[:4])
+    server.kept.leave(stream)
+    assert server.model.arena.taken == 1
+    while stream.busy:  # noqa: ASYNC110 - nobody is told of it
+        await asyncio.sleep(0)
+    assert server.model.arena.taken == server.streams.live == 0
+    again = await server.resumed(received=1)
+    after = await server.push(again, inputs[4:])
+    assert after.tobytes() == alone(inputs)[4:].tobytes()
+
+
+async def test_an_ephemeral_stream_that_is_left_ends():
+    server = kept_server()
+    stream = await server.begun(ephemeral=True)
+    await server.push(stream, distinct(1, 2))
+    server.kept.leave(stream)
+    assert server.model.arena.taken == server.streams.live == 0
+    await server.kept.keeper.flush()
+    assert await server.store.read("pump") is None
+
+
+async def test_what_a_call_closes_that_has_lost_its_stream_is_not_the_stream():
+    server = kept_server()
+    inputs = distinct(5, 3)
+    lost = await server.begun()
+    await server.push(lost, inputs[:3])
+    heir = await server.resumed(received=3)
+    await server.push(heir, inputs[3:])
+    assert server.kept.close(lost) is None
+    await server.checkpoint()
+    assert await server.stored() == (5, 5, state_after(inputs))
+    assert heir.keeping.durable == 5
+
+
+async def test_a_server_that_ends_keeps_its_streams_and_tells_their_calls():
+    server = kept_server()
+    inputs, others = distinct(5, 4), distinct(2, 5)
+    busy, idle = await server.begun(), await server.begun("fan")
+    ephemeral = await server.begun("belt", ephemeral=True)
+    await server.push(busy, inputs[:2])
+    await server.push(idle, others)
+    reasons = {one.id: told(one) for one in (busy, idle, ephemeral)}
+    under_way = await server.under_way(busy, inputs[2:])
+    server.kept.leave_all()
+    # One within a chunk, and one that nobody can go on with elsewhere, go on here.
+    assert reasons == {"pump": [], "fan": ["SERVER_STOPPING"], "belt": []}
+    assert (await under_way).tobytes() == alone(inputs)[2:].tobytes()
+    assert reasons == {"pump": ["SERVER_STOPPING"], "fan": ["SERVER_STOPPING"], "belt": []}
+    assert [one.id for one in server.streams] == ["belt"]
+    assert server.model.arena.taken == 1
+    assert server.counted("statewise_evictions_total", reason="drained") == 2
+    await server.kept.keeper.flush()
+    assert await server.stored() == (3, 5, state_after(inputs))
+    assert await server.stored("fan") == (2, 2, state_after(others))
+
+
+async def test_a_server_that_ends_lets_those_go_on_whose_states_end_with_it():
+    server = kept_server(MemoryStore(10**6))
+    inputs = distinct(3, 6)
+    stream = await server.begun()
+    reasons = told(stream)
+    server.kept.leave_all()
+    assert (await server.push(stream, inputs)).tobytes() == alone(inputs).tobytes()
+    assert reasons == []
+
+
+async def test_who_has_lost_a_stream_is_not_sent_away_with_it():
+    server = kept_server()
+    inputs = distinct(4, 7)
+    lost = await server.begun()
+    await server.push(lost, inputs[:2])
+    heir = await server.resumed(received=2)
+    reasons = told(heir)
+    server.kept.send_away(lost, stopping(), "drained")
+    assert lost.ended.reason == "TAKEN_OVER"
+    after = await server.push(heir, inputs[2:])
+    assert after.tobytes() == alone(inputs)[2:].tobytes()
+    assert reasons == []
+    assert server.counted("statewise_evictions_total", reason="drained") == 0
+
+
+async def test_who_is_being_taken_over_is_not_sent_away_too():
+    server = kept_server()
+    inputs = distinct(6, 8)
+    stream = await server.begun()
+    under_way = await server.under_way(stream, inputs[:3])
+    resuming = asyncio.ensure_future(server.resumed(received=0))
+    await asyncio.sleep(0)
+    server.kept.send_away(stream, stopping(), "drained")
+    await under_way
+    heir = await resuming
+    assert stream.ended.reason == "TAKEN_OVER"
+    after = await server.push(heir, inputs[3:])
+    assert after.tobytes() == alone(inputs)[3:].tobytes()
+    assert server.counted("statewise_evictions_total", reason="drained") == 0
+
+
+@pytest.mark.parametrize("has", [{"received": 0}, {"received": 3, "replay_from": 5}])
+async def test_a_take_over_that_is_refused_leaves_the_stream_to_who_has_enough_of_it(has):
+    server = kept_server()
+    inputs = distinct(5, 9)
+    stream = await server.begun()
+    await server.push(stream, inputs[:3])
+    with pytest.raises(Gone):
+        await server.resumed(**has)
+    assert server.model.arena.taken == 0
+    again = await server.resumed(received=3)
+    assert again.expected == 4
+    sent = chunk(4, inputs[3:])
+    assert (await server.streams.push(again, sent)).tobytes() == alone(inputs)[3:].tobytes()
