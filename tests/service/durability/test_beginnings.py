@@ -61,6 +61,17 @@ async def test_a_state_that_is_begun_with_has_to_be_signed():
         assert await reason(begun) == "BLOB_SIGNATURE"
 
 
+@pytest.mark.parametrize(
+    ("keys", "fault"), [(KEY, "BLOB_SIGNATURE"), (StateKeys(), "BLOB_UNSIGNED")]
+)
+async def test_what_the_store_keeps_has_to_be_signed_to_be_gone_on_with(keys, fault):
+    other = kept_server(keys=keys)
+    await kept_state(other, distinct(1, 31))
+    server = kept_server(other.store, keys=OTHER_KEY)
+    assert await reason(server.resumed()) == fault
+    assert server.model.arena.taken == 0
+
+
 @pytest.mark.parametrize("fields", [{"replace": True}, {"ephemeral": True}])
 async def test_a_state_that_is_refused_costs_nothing_of_what_stands_under_the_id(fields):
     server = kept_server()

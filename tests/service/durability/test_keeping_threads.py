@@ -8,7 +8,7 @@ import pytest
 from fakes import FakeEngine, alone, distinct, fake_model
 from kept_server import kept_server, state_after
 
-from service.errors import AlreadyExists
+from service.errors import AlreadyExists, Gone
 from service.stores.memory import MemoryStore
 
 
@@ -105,3 +105,48 @@ async def test_what_is_closed_before_the_step_under_way_is_done_is_not_copied_an
     await server.kept.keeper.flush()
     assert server.store.sizes == []
     assert await server.store.read("pump") is None
+
+
+@pytest.mark.parametrize(
+    ("happens", "reason"),
+    [
+        (lambda server, stream: server.kept.close(stream), "STREAM_CLOSED"),
+        (lambda server, stream: server.kept.keeper._fence(stream), "TAKEN_OVER"),
+    ],
+)
+async def test_who_copies_a_stream_that_ends_meanwhile_is_told_why(slow, happens, reason):
+    model, may_end = slow
+    server = kept_server(model=model)
+    stream = await server.begun()
+    await server.push(stream, distinct(2, 20))
+    may_end.clear()
+    under_way = await computing(server, distinct(1, 21))
+    copying = asyncio.ensure_future(server.kept.copy(stream))
+    await asyncio.sleep(0)
+    happens(server, stream)
+    # Another stream under its name is not it.
+    server.streams.open("fake", stream_id="pump")
+    may_end.set()
+    await under_way
+    with pytest.raises(Gone) as caught:
+        await copying
+    assert caught.value.reason == reason
+
+
+async def test_a_stream_whose_model_is_unloaded_is_kept_behind_its_chunk(slow):
+    model, may_end = slow
+    server = kept_server(model=model)
+    inputs = distinct(6, 22)
+    stream = await server.begun()
+    await server.push(stream, inputs[:2])
+    may_end.clear()
+    under_way = await server.under_way(stream, inputs[2:])
+    server.streams._models.remove(model)
+    evicting = asyncio.ensure_future(server.streams.evict(model, 0))
+    while stream.ended is None:  # noqa: ASYNC110 - nobody is told of it
+        await asyncio.sleep(0)
+    may_end.set()
+    await asyncio.gather(under_way, evicting)
+    await server.kept.keeper.flush()
+    assert await server.stored() == (3, 6, state_after(inputs))
+    assert model.arena.taken == 0

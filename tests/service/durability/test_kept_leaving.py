@@ -3,10 +3,11 @@
 import asyncio
 
 import pytest
-from fakes import alone, chunk, distinct
+from fakes import FakeEngine, alone, chunk, distinct, fake_model
 from kept_server import kept_server, state_after
 
-from service.errors import Gone, stopping
+from service.durability.openings import Opening, Resume
+from service.errors import AlreadyExists, Gone, ModelFault, stopping
 from service.stores.memory import MemoryStore
 
 
@@ -131,3 +132,71 @@ async def test_a_take_over_that_is_refused_leaves_the_stream_to_who_has_enough_o
     assert again.expected == 4
     sent = chunk(4, inputs[3:])
     assert (await server.streams.push(again, sent)).tobytes() == alone(inputs)[3:].tobytes()
+
+
+@pytest.mark.parametrize("unloaded", [False, True])
+async def test_a_stream_whose_chunk_failed_is_not_kept_by_who_leaves_it(unloaded):
+    def fail(rows):
+        if failing:
+            raise RuntimeError("told to")
+
+    failing = False
+    server = kept_server(model=fake_model(FakeEngine(before_step=fail)))
+    inputs = distinct(2, 10)
+    stream = await server.begun()
+    await server.push(stream, inputs)
+    await server.checkpoint()
+    failing = True
+    under_way = await server.under_way(stream, distinct(1, 11))
+    if unloaded:
+        server.streams._models.remove(server.model)
+        evicting = asyncio.ensure_future(server.streams.evict(server.model, 0))
+        await asyncio.sleep(0)
+    with pytest.raises(ModelFault):
+        await under_way
+    if unloaded:
+        await evicting
+    else:
+        server.kept.leave(stream)
+    await server.kept.keeper.flush()
+    assert await server.stored() == (2, 2, state_after(inputs))
+
+
+async def test_an_ephemeral_stream_whose_model_is_unloaded_ends():
+    server = kept_server()
+    stream = await server.begun(ephemeral=True)
+    await server.push(stream, distinct(2, 12))
+    reasons = told(stream)
+    server.streams._models.remove(server.model)
+    await server.streams.evict(server.model, 0)
+    assert reasons == ["MODEL_UNLOADED"]
+    assert server.model.arena.taken == server.streams.live == 0
+    assert server.store.sizes == []
+
+
+@pytest.mark.parametrize("fields", [{"replace": True}, {"ephemeral": True}])
+async def test_nobody_opens_over_a_live_stream(fields):
+    server = kept_server()
+    inputs = distinct(5, 13)
+    stream = await server.begun()
+    await server.push(stream, inputs[:2])
+    with pytest.raises(AlreadyExists) as caught:
+        await server.begun(**fields)
+    assert caught.value.reason == "STREAM_EXISTS"
+    after = await server.push(stream, inputs[2:])
+    assert after.tobytes() == alone(inputs)[2:].tobytes()
+    await server.checkpoint()
+    assert await server.stored() == (5, 5, state_after(inputs))
+
+
+async def test_results_are_sent_again_however_often_a_call_breaks_before_the_next_chunk():
+    server = kept_server()
+    inputs = distinct(4, 14)
+    stream = await server.begun()
+    await server.push(stream, inputs, acknowledged=0)
+    opening = Opening("fake", stream_id="pump", resume=Resume(received=1))
+    for _ in range(3):
+        server.kept.leave(stream)
+        opened = await server.kept.open(opening)
+        stream = opened.stream
+        assert [one.data for one in opened.results] == [row.tobytes() for row in alone(inputs)[1:]]
