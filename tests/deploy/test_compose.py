@@ -167,3 +167,16 @@ def test_grafana_finds_prometheus_and_the_dashboard() -> None:
 
     assert source["url"] == "http://prometheus:9090"
     assert f"{provider['options']['path']}/statewise.json" in targets
+
+
+def test_grafana_asks_nothing_of_its_makers() -> None:
+    environment = SERVICES["grafana"]["environment"]
+
+    for name in (
+        "GF_ANALYTICS_REPORTING_ENABLED",
+        "GF_ANALYTICS_CHECK_FOR_UPDATES",
+        "GF_ANALYTICS_CHECK_FOR_PLUGIN_UPDATES",
+        "GF_NEWS_NEWS_FEED_ENABLED",
+    ):
+        assert environment[name] == "false"
+    assert environment["GF_PLUGINS_PREINSTALL_DISABLED"] == "true"

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,19 @@ def test_it_lets_nobody_in_by_default() -> None:
 
 def test_nothing_in_it_reports_to_others() -> None:
     assert environment()["ORT_DISABLE_TELEMETRY"] == "1"
+
+
+def test_what_the_pages_build_is_what_the_recipe_and_the_package_offer() -> None:
+    shown = "\n".join(page.read_text() for page in (ROOT / "docs").glob("*.md"))
+    built = re.findall(r"^    docker build (.+)$", shown, re.MULTILINE)
+    offered = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+    assert built
+    for words in map(str.split, built):
+        name, _, extras = words[words.index("--build-arg") + 1].partition("=")
+        assert (ROOT / words[words.index("-f") + 1]).is_file()
+        assert f"ARG {name}=" in TEXT
+        assert set(extras.split(",")) <= offered["optional-dependencies"].keys()
 
 
 def test_it_exposes_the_default_ports() -> None:
