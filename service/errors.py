@@ -19,6 +19,7 @@ Owns the error tree and the neutral codes. Knows nothing of gRPC: `rpc/status.py
         ├── ArtifactError                    a model file that can't be served
         ├── ProviderError                    an execution provider that isn't really there
         ├── TableError                       a table that can't be scored
+        │   └── NoRoom                       a disk that is full
         └── WorkerFailed                     a worker process that ended before it served
 """
 
@@ -153,6 +154,10 @@ class ProviderError(UserError):
 
 class TableError(UserError):
     """A table that can't be scored."""
+
+
+class NoRoom(TableError):
+    """A disk that is full; what was written before stands."""
 
 
 class WorkerFailed(UserError):

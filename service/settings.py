@@ -97,7 +97,8 @@ class Settings:
             leaves it to the time.
         max_unacknowledged_bytes: results of one stream that are kept until its caller says that it
             has them. Beyond that the oldest go, and can't be sent again.
-        drain_seconds: how long open streams may go on after SIGTERM. Below the 30 s that
+        drain_seconds: how long open streams may go on after SIGTERM that no other server can go
+            on with: all those with a memory store, else the ephemeral ones. Below the 30 s that
             orchestrators wait before they kill.
         tls_cert: PEM file of the server's certificate chain; without it the port speaks in the
             clear. It and its key are read again when they change.

@@ -5,6 +5,7 @@ made.
 """
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import BinaryIO
 import pyarrow as pa
 from pyarrow import ipc, parquet
 
-from service.errors import TableError
+from service.errors import NoRoom, TableError
 
 # As Parquet's metadata calls codecs, and as its writer does.
 _CODECS = {"UNCOMPRESSED": "none", "LZ4_RAW": "lz4"}
@@ -26,6 +27,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     If the block raises, `path` stays as it was. A folder that is missing is made.
 
     Raises:
+        NoRoom: the disk is full.
         TableError: the file can't be written.
     """
     # The same for every run, so that a run that was killed leaves nothing behind the next.
@@ -41,6 +43,11 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             finally:
                 temporary.unlink(missing_ok=True)
     except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise NoRoom(
+                f"{path}: can't be written: {error.strerror}; make room and go on with --resume, "
+                "or name another"
+            ) from None
         raise TableError(
             f"{path}: can't be written: {error.strerror or error}; name another"
         ) from None

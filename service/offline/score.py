@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from service.artifacts import artifact
 from service.artifacts.artifact import Artifact
-from service.errors import ArtifactError, TableError, UserError, WorkerFailed
+from service.errors import ArtifactError, NoRoom, TableError, UserError, WorkerFailed
 from service.models.selftest import SelfTest
 from service.offline import answers, states, survey, workers
 from service.offline.answers import AnswerForm
@@ -31,6 +31,10 @@ from service.offline.work import Plan, Work, held
 from service.runtime.engine import Engine
 
 _log = logging.getLogger(__name__)
+
+
+class AnotherRun(TableError):
+    """What an interrupted run has left is not what this one would go on with."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +116,8 @@ def score(job: Job) -> Summary:
             plan = _plan(ready, folder, proof)
             tally, seconds = _carry_out(ready, folder, plan, engine, proof)
             folder.drop()
-        except WorkerFailed:
+        except (AnotherRun, NoRoom, WorkerFailed):
+            # What is done stands: `--resume` may yet go on with it.
             raise
         except UserError:
             # What is wrong with the input will be mended, and then it is another.
@@ -154,7 +159,7 @@ def _plan(ready: Ready, folder: Work, proof: SelfTest) -> Plan:
         plan = folder.plan()
         if plan is not None and plan.identity != identity:
             differing = [name for name in identity if plan.identity.get(name) != identity[name]]
-            raise TableError(
+            raise AnotherRun(
                 f"{ready.job.output}: the run that was interrupted had another "
                 f"{' and '.join(differing)}; run without --resume to begin anew"
             )

@@ -39,4 +39,6 @@ def test_a_full_disk_is_told_of_in_one_line(job, disk, save, workers, mixed, cap
     assert "No space left on device; " in message
     assert message.endswith(("name another", "name an output elsewhere"))
     assert "Traceback" not in capfd.readouterr().err
-    assert [path.name for path in disk.iterdir()] == ["others"]
+    (disk / "others").unlink()
+    assert score(replace(job, resume=True)).tally.rows == ROWS
+    assert [path.name for path in disk.iterdir()] == ["answers.parquet"]

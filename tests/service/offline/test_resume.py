@@ -141,6 +141,10 @@ def interrupted(job, table, save, monkeypatch):
 
 
 def test_parts_that_are_done_are_not_done_again(interrupted, monkeypatch):
+    assert_goes_on(interrupted, monkeypatch)
+
+
+def assert_goes_on(interrupted, monkeypatch):
     begin, done = module.start, []
 
     def counted(*given):
@@ -171,9 +175,11 @@ def test_without_resume_a_run_begins_anew(interrupted, save, steps):
     ("change", "told"),
     [({"on_error": "fail"}, "--on-error"), ({"order": "feature_0"}, "columns")],
 )
-def test_another_run_does_not_go_on_with_it(interrupted, change, told):
+def test_another_run_does_not_go_on_with_it(interrupted, change, told, monkeypatch):
     with pytest.raises(TableError, match=f"had another {told}; run without --resume"):
         score(replace(interrupted, resume=True, **change))
+    # A slip of the keyboard costs nothing of what was done.
+    assert_goes_on(interrupted, monkeypatch)
 
 
 def test_another_input_does_not_go_on_with_it(interrupted, save, steps):
