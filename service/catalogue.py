@@ -9,12 +9,14 @@ of a model are wanted is `versions` to say.
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from service.artifacts import repository, versions
 from service.artifacts.config import CONFIG_FILE
 from service.artifacts.repository import Entry
+from service.background import turn
 from service.errors import ArtifactError, InvalidArgument, NotFound, ServiceError, shorten
 from service.models.served import Models, ServedModel
 from service.settings import Settings
@@ -145,11 +147,12 @@ class Catalogue:
         """Looks for new, changed and removed versions until it is cancelled."""
         while True:
             await asyncio.sleep(self._settings.watch_seconds)
-            try:
-                async with self._lock:
-                    await self._look_around()
-            except ServiceError as error:
-                _log.warning("the model repository can't be watched: %s", error.message)
+            with turn("the watch over the model repository"):
+                try:
+                    async with self._lock:
+                        await self._look_around()
+                except ServiceError as error:
+                    _log.warning("the model repository can't be watched: %s", error.message)
 
     async def _look_around(self) -> None:
         """Serves the folder as it is now; the lock is held."""
@@ -249,5 +252,8 @@ class Catalogue:
 def _look(path: Path) -> _Seen:
     """Size and time of a version's files."""
     files = (path, path.parent.parent / CONFIG_FILE)
-    stats = [file.stat() for file in files if file.exists()]
+    stats = []
+    for file in files:
+        with suppress(FileNotFoundError):
+            stats.append(file.stat())
     return _Seen(tuple((stat.st_mtime_ns, stat.st_size) for stat in stats))

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from itertools import islice
 
+from service.background import turn
 from service.durability.copies import Copy, copies_of, records_of
 from service.durability.keys import StateKeys
 from service.durability.removals import Removal, Removals
@@ -99,13 +100,12 @@ class Keeper:
         copied = self._leaving[stream.id] = asyncio.Event()
 
         def left() -> None:
-            try:
+            # Whatever goes wrong, nobody waits for ever, and the slot is given back.
+            with turn("copies of states"):
                 self._copy(stream.model, (stream,))
-            finally:
-                # Whatever went wrong, nobody waits for ever.
-                copied.set()
-                self._leaving.pop(stream.id, None)
-                self._wake.set()
+            copied.set()
+            self._leaving.pop(stream.id, None)
+            self._wake.set()
 
         stream.model.batcher.at_rest(left)
 
@@ -178,21 +178,24 @@ class Keeper:
         """Checkpoints and sweeps until it is cancelled."""
         period = self._settings.checkpoint_ms * 1e-3
         due = time.monotonic() + period
-        await self._sweeper.measure()
+        with turn("the store's measure"):
+            await self._sweeper.measure()
         while True:
             # Something has left and is to be written now, or a checkpoint is due.
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), max(0.0, due - time.monotonic()))
             self._wake.clear()
             started = time.monotonic()
-            if started >= due:
-                self._checkpoint()
-                await asyncio.sleep(_LANDING_SECONDS)
-            await self.flush()
+            with turn("checkpoints"):
+                if started >= due:
+                    self._checkpoint()
+                    await asyncio.sleep(_LANDING_SECONDS)
+                await self.flush()
             ended = time.monotonic()
             if started >= due:
                 due = max(started + period, ended + _SHARE * (ended - started - _LANDING_SECONDS))
-            await self._sweeper.sweep(self._held.values())
+            with turn("the store's sweep"):
+                await self._sweeper.sweep(self._held.values())
 
     async def flush(self) -> None:
         """Writes all that waits; what the store does not take now stays."""
@@ -225,7 +228,9 @@ class Keeper:
         """Copies states while no step is under way, of those that are still here by then."""
 
         def copy() -> None:
-            self._copy(model, [stream for stream in streams if self._has(stream)])
+            # One model's failure is no other's, nor that of the chunk which has just landed.
+            with turn("copies of states"):
+                self._copy(model, [stream for stream in streams if self._has(stream)])
 
         model.batcher.at_rest(copy)
 

@@ -7,6 +7,7 @@ limit of their own. Knows nothing of transports.
 
 import asyncio
 
+from service.background import every
 from service.durability.kept import KeptStreams
 from service.errors import Unavailable
 from service.streams.live import Stream
@@ -33,9 +34,7 @@ class Silence:
         """Looks until it is cancelled."""
         pause = min(max(self._seconds / _LOOKS, _SHORTEST_PAUSE), _LONGEST_PAUSE)
         loop = asyncio.get_running_loop()
-        while True:
-            await asyncio.sleep(pause)
-            self.look(loop.time())
+        await every(pause, "the look for silent streams", lambda: self.look(loop.time()))
 
     def look(self, now: float) -> None:
         """Keeps the streams that are silent for too long, and tells their calls."""

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections import OrderedDict
 
+from service.background import every
 from service.errors import InvalidArgument, ServiceError, stopping
 from service.inference.alone import Done, infer_alone, spend
 from service.inference.handover import Handover, Key
@@ -145,17 +146,15 @@ class Sequences:
 
     async def sweep(self) -> None:
         """Ends sequences that were idle for too long, until it is cancelled."""
-        while True:
-            await asyncio.sleep(_SWEEP_SECONDS)
-            now = self._loop.time()
-            for key, sequence in list(self._live.items()):
-                stream = sequence.stream
-                if sequence.busy or stream is None:
-                    continue
-                if now - sequence.touched > self._limit(stream.model):
-                    self._end(key, sequence)
-                    _remember(self._expired, key)
-                    self._metrics.ended("sequence_expired")
+        await every(_SWEEP_SECONDS, "the look for idle sequences", self._end_idle)
+
+    def _end_idle(self) -> None:
+        for key, sequence in list(self._live.items()):
+            stream, idle = sequence.stream, self._loop.time() - sequence.touched
+            if stream is not None and not sequence.busy and idle > self._limit(stream.model):
+                self._end(key, sequence)
+                _remember(self._expired, key)
+                self._metrics.ended("sequence_expired")
 
     def _limit(self, model: ServedModel) -> float:
         """Idle seconds that a sequence of a model may have."""

@@ -125,8 +125,7 @@ async def test_a_copy_that_goes_wrong_holds_up_nobody(monkeypatch):
     await server.checkpoint()
     with monkeypatch.context() as broken:
         broken.setattr(server.model.arena, "read", None)
-        with pytest.raises(TypeError):
-            server.kept.keeper.leave(stream)
+        server.kept.keeper.leave(stream)
     assert not server.kept.keeper._leaving
     heir = await asyncio.wait_for(server.resumed(received=2), 30)
     after = await server.push(heir, inputs[2:])
