@@ -80,7 +80,7 @@ def _record_of(copy: Copy, key: bytes | None) -> Record:
     return Record(
         stream_id=stream.id,
         epoch=stream.keeping.epoch,
-        owner=stream.keeping.owner,
+        owner=stream.owner,
         model=model.name,
         version=str(model.version),
         sequence=copy.sequence,

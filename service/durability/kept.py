@@ -173,7 +173,9 @@ class KeptStreams:
             )
         model = self._streams.admit(opening.model, opening.version, opening.stream_id)
         snapshot = self.beginnings.given(opening, model)
-        return Opened(self.beginnings.started(model, opening.stream_id or new_id(), snapshot))
+        stream = self.beginnings.started(model, opening.stream_id or new_id(), snapshot)
+        stream.owner = opening.owner
+        return Opened(stream)
 
     async def _begin(self, opening: Opening) -> Opened:
         stream_id = opening.stream_id or new_id()
@@ -228,7 +230,7 @@ class KeptStreams:
     async def _take_over(self, live: Stream, opening: Opening, resume: Resume) -> Opened:
         """Gives a live stream to another call of its owner."""
         keeping = live.keeping
-        if keeping is None or keeping.owner != opening.owner:
+        if keeping is None or live.owner != opening.owner:
             raise not_there(opening.stream_id, Fate.UNKNOWN)
         if live.ended is not None:
             raise live.ended
@@ -257,7 +259,7 @@ class KeptStreams:
         """
         if self._streams.get(live.id) is live:
             self.keeper.leave(live)
-        claim = await self.keeper.claim(live.id, keeping.owner)
+        claim = await self.keeper.claim(live.id, live.owner)
         if self._streams.get(live.id) is not live:
             return False  # Fenced, or closed since its chunk failed.
         if claim.record is not None and claim.record.epoch != keeping.epoch:
@@ -272,6 +274,6 @@ class KeptStreams:
         """Opens a stream that was claimed."""
         steps = snapshot.steps if snapshot is not None else 0
         stream = self.beginnings.started(model, stream_id, snapshot)
-        stream.keeping = Keeping(epoch, owner, steps=steps)
+        stream.keeping, stream.owner = Keeping(epoch, steps=steps), owner
         self.keeper.hold(stream)
         return stream

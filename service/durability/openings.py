@@ -172,23 +172,30 @@ def _agrees(kept: Kept, sequence: int) -> bool:
     )
 
 
-def not_there(stream_id: str, fate: Fate) -> ServiceError:
-    """Why a stream can't be had, as far as the store can tell."""
+def not_there(stream_id: str, fate: Fate, remedy: str = "") -> ServiceError:
+    """Why a stream can't be had, as far as the store can tell.
+
+    Args:
+        stream_id: which stream.
+        fate: what became of it.
+        remedy: what to do; where it is left out, that of somebody who meant to go on with it.
+    """
+    anew = remedy or "open a new one"
     name = shorten(stream_id)
     if fate is Fate.CLOSED:
-        return Gone(f"stream {name!r} was closed; open a new one", reason="STREAM_CLOSED")
+        return Gone(f"stream {name!r} was closed; {anew}", reason="STREAM_CLOSED")
     if fate is Fate.EXPIRED:
         return Gone(
-            f"stream {name!r} has expired: nobody advanced it for too long; open a new one",
+            f"stream {name!r} has expired: nobody advanced it for too long; {anew}",
             reason="EXPIRED",
         )
     if fate is Fate.EVICTED:
         return Gone(
-            f"stream {name!r} was given up for others, since the store was full; open a new one",
+            f"stream {name!r} was given up for others, since the store was full; {anew}",
             reason="EVICTED",
         )
     return NotFound(
-        f"stream {name!r} is not known here; open it without resume",
+        f"stream {name!r} is not known here; {remedy or 'open it without resume'}",
         reason="STREAM_NOT_FOUND",
         stream_id=name,
     )

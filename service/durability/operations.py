@@ -1,9 +1,11 @@
 """What is done with streams from outside of their calls: export, import, fork, close, list.
 
-Owns these operations over live and kept streams alike. Knows nothing of gRPC.
+Owns these operations over live and kept streams alike, and that they reach the streams of others
+only for whoever may do that; who may, is not known here. Knows nothing of gRPC.
 """
 
 import heapq
+import logging
 from dataclasses import dataclass
 from dataclasses import replace as replace_fields
 
@@ -13,10 +15,11 @@ from service.durability.openings import not_there, parsed
 from service.durability.snapshots import Snapshot
 from service.errors import Gone, InvalidArgument, ServiceError, shorten
 from service.models.served import Models
-from service.stores.store import Fate, Record
+from service.stores.store import NOBODY, Fate, Record
 from service.streams.live import Stream
 from service.streams.seam import Streams, new_id
 
+_log = logging.getLogger(__name__)
 _PAGE, _LARGEST_PAGE = 100, 1_000
 
 
@@ -57,19 +60,25 @@ class Operations:
         self._streams = streams
         self._kept = kept
 
-    async def export(self, stream_id: str, owner: str) -> Exported:
+    async def export(self, stream_id: str, owner: str, *, others: bool = False) -> Exported:
         """The state of a stream between two of its chunks; a live one goes on.
 
+        Args:
+            stream_id: which.
+            owner: identity of the caller.
+            others: whether it reaches the streams of other owners as well.
+
         Raises:
-            NotFound: no such stream of this owner.
+            NotFound: no such stream in its reach.
+            Gone: the stream was there: it was closed, has expired, or was given up for others.
             Unavailable: the store can't be reached.
         """
-        live = self._live(stream_id, owner)
+        live = self._live(stream_id, owner, others)
         if live is not None:
             copy = await self._kept.copy(live)
             summary = replace_fields(_of_live(live), sequence=copy.sequence, steps=copy.steps)
             return Exported(self._kept.beginnings.blob_of(copy), summary)
-        record = await self._record(stream_id, owner)
+        record = await self._record(stream_id, owner, others)
         return Exported(self._state(record), _of_record(record))
 
     async def keep(
@@ -109,29 +118,41 @@ class Operations:
         return await self.keep(exported.state, new_stream_id, owner)
 
     async def close(
-        self, stream_id: str, owner: str, *, return_state: bool = False
+        self, stream_id: str, owner: str, *, others: bool = False, return_state: bool = False
     ) -> tuple[int, bytes]:
         """Ends a stream; returns the steps that it took, and its state where it is asked for.
 
+        Args:
+            stream_id: which.
+            owner: identity of the caller.
+            others: whether it reaches the streams of other owners as well.
+            return_state: whether its last state is asked for.
+
         Raises:
-            NotFound: no such stream of this owner.
+            NotFound: no such stream in its reach.
             Unavailable: the store can't be reached, or the stream is being opened or closed.
         """
 
         async def close() -> tuple[int, bytes]:
-            live = self._live(stream_id, owner)
+            live = self._live(stream_id, owner, others)
             if live is not None:
-                closed = await self._close_live(live, return_state=return_state)
+                closed = await self._close_live(live, owner, return_state=return_state)
                 if closed is not None:
                     return closed
+            its_owner = await self._owner_of(stream_id, owner) if others else owner
             known = live is not None
-            return await self._close_kept(stream_id, owner, known, return_state=return_state)
+            closed = await self._close_kept(stream_id, its_owner, known, return_state=return_state)
+            _note_close(stream_id, its_owner, owner)
+            return closed
 
         return await self._kept.turns.take(stream_id, close)
 
-    async def _close_live(self, live: Stream, *, return_state: bool) -> tuple[int, bytes] | None:
+    async def _close_live(
+        self, live: Stream, owner: str, *, return_state: bool
+    ) -> tuple[int, bytes] | None:
         """None where it is no longer the stream: that was left meanwhile, or goes on elsewhere."""
-        live.end(Gone(f"stream {live.id!r} was closed by its owner", reason="STREAM_CLOSED"))
+        who = "its owner" if live.owner == owner else "an administrator"
+        live.end(Gone(f"stream {live.id!r} was closed by {who}", reason="STREAM_CLOSED"))
         try:
             copy = await self._kept.copy(live)
         except ServiceError:
@@ -142,7 +163,13 @@ class Operations:
         removal = self._kept.close(live)
         if removal is not None and not await self._kept.keeper.removed(removal):
             return None
+        _note_close(live.id, live.owner, owner)
         return live.steps, state
+
+    async def _owner_of(self, stream_id: str, otherwise: str) -> str:
+        """Whose a stream is that is kept."""
+        record = await self._kept.keeper.read(stream_id)
+        return record.owner if record is not None else otherwise
 
     async def _close_kept(
         self, stream_id: str, owner: str, known: bool, *, return_state: bool
@@ -154,7 +181,7 @@ class Operations:
         claim = await self._kept.keeper.claim(stream_id, owner)
         record = claim.record
         if not claim.epoch or record is None:
-            raise not_there(stream_id, claim.fate if known else Fate.UNKNOWN)
+            raise _missing(stream_id, claim.fate if known else Fate.UNKNOWN)
         state = self._state(record) if return_state else b""
         await self._kept.keeper.removed(self._kept.keeper.forget(stream_id, claim.epoch))
         return record.steps, state
@@ -177,24 +204,27 @@ class Operations:
         records = await self._kept.keeper.page(after, limit, owner)
         found = {record.stream_id: _of_record(record) for record in records}
         for stream in self._streams:
-            if stream.id > after and owner in (None, _owner(stream)):
+            if stream.id > after and owner in (None, stream.owner):
                 stored = found[stream.id].stored_ms if stream.id in found else 0
                 found[stream.id] = _of_live(stream, stored)
         names = heapq.nsmallest(limit, found)
         return [found[name] for name in names], names[-1] if len(names) == limit else ""
 
-    def _live(self, stream_id: str, owner: str) -> Stream | None:
+    def _live(self, stream_id: str, owner: str, others: bool) -> Stream | None:
         stream = self._streams.get(stream_id)
         if stream is None or stream.ended is not None:
             return None
-        if _owner(stream) != owner:
-            raise not_there(stream_id, Fate.UNKNOWN)
+        if not others and stream.owner != owner:
+            raise _missing(stream_id, Fate.UNKNOWN)
         return stream
 
-    async def _record(self, stream_id: str, owner: str) -> Record:
+    async def _record(self, stream_id: str, owner: str, others: bool) -> Record:
         record = await self._kept.keeper.read(stream_id)
-        if record is None or record.owner != owner:
-            raise not_there(stream_id, Fate.UNKNOWN)
+        if record is None:
+            found = await self._kept.keeper.store.claim(stream_id, NOBODY)
+            raise _missing(stream_id, found.fate)
+        if not others and record.owner != owner:
+            raise _missing(stream_id, Fate.UNKNOWN)
         return record
 
     def _state(self, record: Record) -> bytes:
@@ -207,8 +237,16 @@ class Operations:
         return blob.encode(initial, self._kept.keeper.key)
 
 
-def _owner(stream: Stream) -> str:
-    return stream.keeping.owner if stream.keeping is not None else ""
+def _missing(stream_id: str, fate: Fate) -> ServiceError:
+    return not_there(stream_id, fate, "a list names the streams that there are")
+
+
+def _note_close(stream_id: str, its_owner: str, owner: str) -> None:
+    """Writes to the log who reached for the stream of another."""
+    if its_owner != owner:
+        fields = {"stream_id": stream_id, "owner": its_owner, "caller": owner}
+        text = "stream %r of caller %r is closed by caller %r"
+        _log.info(text, stream_id, its_owner, owner, extra=fields)
 
 
 def _of_live(stream: Stream, stored_ms: int = 0) -> Summary:
@@ -220,7 +258,7 @@ def _of_live(stream: Stream, stored_ms: int = 0) -> Summary:
         stream.expected - 1,
         stream.steps,
         True,
-        _owner(stream),
+        stream.owner,
         stored_ms,
     )
 

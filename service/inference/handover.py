@@ -56,6 +56,7 @@ class Handover:
             snapshot = blob.decode(parsed(claim.record).state, keeper.key, keeper.previous)
             model = self._kept.beginnings.model_of(snapshot)
             stream = self._kept.beginnings.started(model, new_id(), snapshot)
+            stream.owner = key[2]
         keeper.forget(name, claim.epoch)
         return stream
 

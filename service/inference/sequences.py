@@ -230,7 +230,7 @@ class Sequences:
             request.caller.leave()
             raise
         # The latest of the name: its file may have been read again.
-        sequence.stream, sequence.caller = stream, request.caller
+        sequence.stream, sequence.caller, stream.owner = stream, request.caller, request.caller.name
         return stream
 
     def _release(self, sequence: Sequence) -> None:

@@ -28,6 +28,9 @@ _ANY = ("stream", "admin")
 # Any of these; where a method is not listed, "stream".
 _NEEDED = {
     "/statewise.v1.StateService/Import": _ADMIN,
+    "/statewise.v1.StateService/Export": _ANY,
+    "/statewise.v1.StateService/Close": _ANY,
+    "/statewise.v1.StateService/List": _ANY,
     _INFERENCE + "RepositoryModelLoad": _ADMIN,
     _INFERENCE + "RepositoryModelUnload": _ADMIN,
     _INFERENCE + "RepositoryIndex": _ANY,

@@ -20,7 +20,9 @@ class StateServicer(StateServiceServicer):
     @answered
     async def Export(self, request: wire.ExportRequest) -> wire.ExportResponse:
         """The state of a stream."""
-        exported = await self._operations.export(request.stream_id, caller().name)
+        exported = await self._operations.export(
+            request.stream_id, caller().name, others=caller().may("admin")
+        )
         return wire.ExportResponse(state=exported.state, stream=_summary(exported.stream))
 
     @answered
@@ -43,7 +45,10 @@ class StateServicer(StateServiceServicer):
     async def Close(self, request: wire.CloseStreamRequest) -> wire.CloseStreamResponse:
         """Ends a stream."""
         steps, state = await self._operations.close(
-            request.stream_id, caller().name, return_state=request.return_state
+            request.stream_id,
+            caller().name,
+            others=caller().may("admin"),
+            return_state=request.return_state,
         )
         return wire.CloseStreamResponse(steps=steps, state=state)
 

@@ -27,6 +27,8 @@ LIVE_SECONDS: Final = 120.0
 # What a record takes beside its payload, and what a tombstone takes: ids, names, indices.
 RECORD_BYTES: Final = 512
 TOMBSTONE_BYTES: Final = 128
+# No caller has this name: a claim for it changes nothing, and tells what is there.
+NOBODY: Final = "\0"
 # Milliseconds since 1970.
 Clock = Callable[[], int]
 

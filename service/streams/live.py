@@ -23,7 +23,6 @@ class Keeping:
 
     Attributes:
         epoch: of this server's claim on it.
-        owner: identity that opened it.
         durable: chunk up to which its state is stored where it outlives this process.
         stored: chunk up to which its state is in the store.
         results: of chunks that the caller has not acknowledged, by number, oldest first.
@@ -34,14 +33,12 @@ class Keeping:
     """
 
     __slots__ = (
-        "due", "durable", "epoch", "owner", "results", "since", "stored", "stored_steps",
-        "unacknowledged",
+        "due", "durable", "epoch", "results", "since", "stored", "stored_steps", "unacknowledged",
     )  # fmt: skip
 
-    def __init__(self, epoch: int, owner: str, stored: int = 0, steps: int = 0) -> None:
+    def __init__(self, epoch: int, stored: int = 0, steps: int = 0) -> None:
         """Starts right after a claim, with a state of so many chunks and steps in the store."""
         self.epoch = epoch
-        self.owner = owner
         self.durable = 0
         self.stored = stored
         self.stored_steps = steps
@@ -80,6 +77,7 @@ class Stream:
 
     Attributes:
         id: unique among live streams.
+        owner: identity that opened it; "" without authentication.
         model: computes its steps.
         slot: holds its state.
         expected: number of the chunk that comes next.
@@ -95,12 +93,13 @@ class Stream:
 
     __slots__ = (
         "busy", "ended", "expected", "heard", "id", "keeping", "model", "number", "on_end",
-        "on_idle", "slot", "steps",
+        "on_idle", "owner", "slot", "steps",
     )  # fmt: skip
 
     def __init__(self, stream_id: str, number: int, model: ServedModel, slot: Slot) -> None:
         """Starts before the first step."""
         self.id = stream_id
+        self.owner = ""
         self.number = number
         self.ended: ServiceError | None = None
         self.model = model

@@ -126,6 +126,7 @@ class Streams:
         """Gives a stream that is idle, and has ended for one call, to another call."""
         heir = Stream(stream.id, stream.number, stream.model, stream.slot)
         heir.expected, heir.steps, heir.keeping = stream.expected, stream.steps, stream.keeping
+        heir.owner = stream.owner
         self._live[stream.id] = heir
         return heir
 

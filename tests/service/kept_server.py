@@ -1,16 +1,19 @@
 """A server whose streams are kept, without a transport; its keeper writes when a test says so."""
 
 import asyncio
+from collections.abc import Awaitable
 from dataclasses import dataclass
 
 import numpy as np
+import pytest
 from fakes import STATE, DurableStore, Float32, alone, chunk, fake_kept, fake_model, fake_streams
 
 from service.durability import blob
 from service.durability.kept import KeptStreams
 from service.durability.keys import StateKeys
 from service.durability.openings import Opening, Resume, parsed
-from service.durability.operations import Operations
+from service.durability.operations import Operations, Summary
+from service.errors import ServiceError
 from service.models.served import ServedModel
 from service.stores.memory import MemoryStore
 from service.stores.store import Fate, Record, away
@@ -119,3 +122,30 @@ def state_after(inputs: Float32) -> list[float]:
     """The numbers of a state, which are the first of the fake model's outputs."""
     numbers: list[float] = alone(inputs)[-1, :STATE].tolist()
     return numbers
+
+
+def numbers(state: bytes) -> list[float]:
+    """Those of a blob."""
+    found: list[float] = blob.decode(state).states[0].values.tolist()
+    return found
+
+
+async def kept_stream(
+    server: KeptServer, inputs: Float32, name: str = "pump", owner: str = ""
+) -> None:
+    """A stream that has taken these steps and whose call is over."""
+    stream = await server.begun(name, owner=owner)
+    await server.push(stream, inputs)
+    server.kept.leave(stream)
+
+
+async def listed(server: KeptServer, owner: str | None = "") -> list[Summary]:
+    """The first page."""
+    return (await server.operations.page("", 0, owner))[0]
+
+
+async def reason(awaitable: Awaitable[object], kind: type[ServiceError]) -> str:
+    """Why a call is refused."""
+    with pytest.raises(kind) as caught:
+        await awaitable
+    return caught.value.reason

@@ -5,7 +5,7 @@ import asyncio
 import numpy as np
 import pytest
 from fakes import alone, distinct, fake_model
-from kept_server import kept_server, state_after
+from kept_server import kept_server, kept_stream, listed, numbers, reason, state_after
 
 from service.durability import blob
 from service.durability.keys import StateKeys
@@ -13,28 +13,6 @@ from service.durability.snapshots import NamedState
 from service.errors import AlreadyExists, Gone, InvalidArgument, NotFound, Unavailable
 
 KEY, FOREIGN_KEY = (StateKeys(bytes([number]) * 32) for number in (1, 2))
-
-
-def numbers(state):
-    return blob.decode(state).states[0].values.tolist()
-
-
-async def kept_stream(server, inputs, name="pump", owner=""):
-    """A stream that has taken these steps and whose call is over."""
-    stream = await server.begun(name, owner=owner)
-    await server.push(stream, inputs)
-    server.kept.leave(stream)
-
-
-async def listed(server, owner=""):
-    """The first page."""
-    return (await server.operations.page("", 0, owner))[0]
-
-
-async def reason(awaitable, kind):
-    with pytest.raises(kind) as caught:
-        await awaitable
-    return caught.value.reason
 
 
 async def test_a_live_stream_is_exported_and_goes_on():

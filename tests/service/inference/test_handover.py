@@ -7,6 +7,7 @@ from calling import Calls, arrays, load, row
 from fakes import DurableStore
 from foreign import accumulator
 
+from service.callers.access import Identity
 from service.errors import ServiceError
 
 
@@ -33,6 +34,16 @@ async def test_a_sequence_goes_on_where_another_server_left_it(servers, sequence
         undisturbed[0, 0] + 2
     )
     assert new.streams.live == 0
+
+
+async def test_a_sequence_that_was_handed_over_stays_its_callers(servers):
+    old, new = servers
+    ada = Identity("ada", frozenset({"stream"}))
+    await old.infer(5, start=True, x=row(1, 2, 3), caller=ada)
+    assert [stream.owner for stream in old.streams] == ["ada"]
+    await old.sequences.hand_over()
+    await new.infer(5, x=row(0, 0, 0), caller=ada)
+    assert [stream.owner for stream in new.streams] == ["ada"]
 
 
 async def test_a_server_that_hands_over_takes_no_request(servers):

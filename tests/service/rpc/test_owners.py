@@ -1,22 +1,28 @@
 """A stream belongs to whoever opened it, and its states to those who hold the key."""
 
 import secrets
+import threading
+from contextlib import contextmanager
 
 import grpc
 import numpy as np
 import pytest
 from processes import failed, serving
 
+from protos.inference import service_pb2 as oip
+from protos.inference.service_pb2_grpc import GRPCInferenceServiceStub
 from protos.statewise.v1 import state_pb2 as states
 from protos.statewise.v1 import stream_pb2 as wire
 from protos.statewise.v1.state_pb2_grpc import StateServiceStub
 from protos.statewise.v1.stream_pb2_grpc import StreamServiceStub
 
-TOKENS = {name: secrets.token_hex(32) for name in ("one", "other", "operator")}
+TOKENS = {name: secrets.token_hex(32) for name in ("one", "other", "operator", "keeper")}
+PERMISSIONS = dict.fromkeys(TOKENS, '"stream"') | {
+    "operator": '"stream", "admin"',
+    "keeper": '"admin"',
+}
 CALLERS = "\n".join(
-    f'[[caller]]\nname = "{name}"\ntoken = "{token}"\npermissions = ["stream", "admin"]'.replace(
-        ', "admin"', ', "admin"' if name == "operator" else ""
-    )
+    f'[[caller]]\nname = "{name}"\ntoken = "{token}"\npermissions = [{PERMISSIONS[name]}]'
     for name, token in TOKENS.items()
 )
 KEYS = [secrets.token_hex(32) for _ in range(2)]
@@ -77,12 +83,11 @@ def refusal(call, *arguments, **named):
 def test_nobody_else_finds_a_stream(channel, kept):
     stub = StateServiceStub(channel)
     resumed = wire.Open(stream_id=kept, resume=wire.Resume())
+    other = options("other")
+    assert refusal(stub.Export, states.ExportRequest(stream_id=kept), **other) == "NOT_FOUND"
+    assert refusal(stub.Close, states.CloseStreamRequest(stream_id=kept), **other) == "NOT_FOUND"
     for name in ("other", "operator"):
         asked = options(name)
-        assert refusal(stub.Export, states.ExportRequest(stream_id=kept), **asked) == "NOT_FOUND"
-        assert refusal(stub.Close, states.CloseStreamRequest(stream_id=kept), **asked) == (
-            "NOT_FOUND"
-        )
         fork = states.ForkRequest(stream_id=kept, new_stream_id=f"{name}'s")
         assert refusal(stub.Fork, fork, **asked) == "NOT_FOUND"
         assert refusal(converse, channel, name, resumed) == "NOT_FOUND"
@@ -102,6 +107,57 @@ def test_the_streams_of_others_are_listed_for_an_administrator(channel, kept):
     assert (kept, "one") in listed("operator", every=True)
     everything = states.ListRequest(all_owners=True)
     assert refusal(stub.List, everything, **options("one")) == "PERMISSION_DENIED"
+
+
+@contextmanager
+def begun(channel, name, **opening):
+    """An open call, past `Opened`, whose requests have no end."""
+    over = threading.Event()
+
+    def requests():
+        yield wire.ClientMessage(open=wire.Open(**opening))
+        over.wait()
+
+    call = StreamServiceStub(channel).Stream(requests(), **options(name))
+    assert next(call).opened
+    yield call
+    over.set()
+
+
+@pytest.mark.parametrize("name", ["operator", "keeper"])
+@pytest.mark.parametrize("ephemeral", [False, True])
+def test_an_administrator_exports_and_closes_the_streams_of_others(channel, name, ephemeral):
+    stub, stream_id = StateServiceStub(channel), f"leaked to {name} {ephemeral}"
+    opening = {"model": "random", "stream_id": stream_id, "ephemeral": ephemeral}
+    with begun(channel, "one", **opening) as call:
+        every = stub.List(states.ListRequest(all_owners=True), **options(name)).streams
+        assert (stream_id, "one", True) in {(one.stream_id, one.owner, one.live) for one in every}
+        exported = stub.Export(states.ExportRequest(stream_id=stream_id), **options(name))
+        assert exported.stream.owner == "one"
+        stub.Close(states.CloseStreamRequest(stream_id=stream_id), **options(name))
+        with pytest.raises(grpc.RpcError, match="was closed by an administrator"):
+            next(call)
+
+
+def test_a_sequence_of_another_is_closed_by_its_stream_id(channel):
+    def step(**sequence):
+        tensor = oip.ModelInferRequest.InferInputTensor(name="input", datatype="FP32", shape=[1, 5])
+        row = np.random.default_rng(9).normal(size=(1, 5)).astype(np.float32)
+        request = oip.ModelInferRequest(
+            model_name="random", inputs=[tensor], raw_input_contents=[row.tobytes()]
+        )
+        request.parameters["sequence_id"].int64_param = 77
+        for name, value in sequence.items():
+            request.parameters[name].bool_param = value
+        return GRPCInferenceServiceStub(channel).ModelInfer(request, **options("one"))
+
+    step(sequence_start=True)
+    stub = StateServiceStub(channel)
+    own = stub.List(states.ListRequest(), **options("one")).streams
+    (stream_id,) = [one.stream_id for one in own if one.live]
+    stub.Close(states.CloseStreamRequest(stream_id=stream_id), **options("keeper"))
+    with pytest.raises(grpc.RpcError, match="was closed by an administrator"):
+        step()
 
 
 def test_states_are_signed_and_imported_by_an_administrator(channel, kept):
