@@ -31,8 +31,8 @@ from service.errors import InvalidArgument, ServiceError, stopping
 from service.metrics import Metrics
 from service.models.served import Models, ServedModel
 from service.stores.store import Fate
-from service.streams.live import Keeping, Stream, idle, note, taken_over
-from service.streams.seam import Streams, new_id
+from service.streams.live import Keeping, Stream, idle, new_id, note, taken_over
+from service.streams.seam import Streams
 from service.tick.slots import exhausted
 
 

@@ -16,8 +16,8 @@ from service.durability.snapshots import Snapshot
 from service.errors import Gone, InvalidArgument, ServiceError, shorten
 from service.models.served import Models
 from service.stores.store import NOBODY, Fate, Record
-from service.streams.live import Stream
-from service.streams.seam import Streams, new_id
+from service.streams.live import Stream, new_id
+from service.streams.seam import Streams
 
 _log = logging.getLogger(__name__)
 _PAGE, _LARGEST_PAGE = 100, 1_000

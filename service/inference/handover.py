@@ -12,8 +12,7 @@ from service.durability import blob
 from service.durability.kept import KeptStreams
 from service.durability.openings import parsed
 from service.inference.requests import SequenceId
-from service.streams.live import Stream
-from service.streams.seam import new_id
+from service.streams.live import Stream, new_id
 
 # Model, id, and whose it is.
 Key = tuple[str, SequenceId, str]

@@ -6,6 +6,7 @@ insides, stores or transports.
 
 import asyncio
 import logging
+import secrets
 from collections import deque
 from collections.abc import Callable
 
@@ -112,6 +113,12 @@ class Stream:
         self.on_end: Callable[[ServiceError], None] | None = None
         self.on_idle: list[Callable[[], None]] = []
 
+    def tell_idle(self) -> None:
+        """Tells those who wait that no chunk is under way."""
+        idle, self.on_idle = self.on_idle, []
+        for act in idle:
+            act()
+
     def end(self, reason: ServiceError) -> None:
         """Tells whoever holds its call that the server has ended it."""
         self.ended = reason
@@ -160,6 +167,11 @@ async def idle(stream: Stream) -> None:
         done = asyncio.Event()
         stream.on_idle.append(done.set)
         await done.wait()
+
+
+def new_id() -> str:
+    """A name that no stream has."""
+    return secrets.token_hex(8)
 
 
 def taken_over(stream_id: str) -> Gone:

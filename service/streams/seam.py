@@ -6,15 +6,15 @@ batch is made in the batcher; what becomes of a stream without its call is `kept
 
 import asyncio
 import contextlib
-import secrets
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 
 from service.errors import AlreadyExists, InvalidArgument, ServiceError, stopping, unloaded
 from service.metrics import Metrics
 from service.models.served import Models, ServedModel
 from service.settings import Settings
 from service.streams.chunks import Chunk, Float32, decode
-from service.streams.live import Stream, gap, note, untimely
+from service.streams.live import Stream, gap, new_id, note, untimely
 from service.streams.stepping import packed
 from service.tensors import Array
 from service.tick.ready import Buffer, Ready
@@ -166,7 +166,9 @@ class Streams:
             # A kept stream's chunk is taken all the same: its state stays one that has a number.
             if stream.keeping is None:
                 stream.model.batcher.drop(under_way)
+                stream.busy = False
                 self.close(stream)
+                stream.tell_idle()
             raise
 
     def advance(
@@ -202,9 +204,7 @@ class Streams:
                     self.on_taken(stream, stream.expected - 1, ready.by_step())
             then(ready)
             if stream.on_idle:
-                idle, stream.on_idle = stream.on_idle, []
-                for act in idle:
-                    act()
+                stream.tell_idle()
 
         return stream.model.batcher.begin(stream.slot, inputs, steps, done)
 
@@ -229,13 +229,18 @@ class Streams:
         await landed.wait()
 
     def close(self, stream: Stream) -> int:
-        """Ends a stream and frees its slot; returns the steps it took. Closing twice is closing."""
+        """Ends a stream; returns the steps it took. Closing twice is closing.
+
+        Its slot is free when no chunk is under way: until then its row is written.
+        """
         if self._live.get(stream.id) is stream:
             del self._live[stream.id]
             note(stream, "is closed")
             if self.on_closed is not None:
                 self.on_closed(stream)
-            stream.model.batcher.retire(stream.slot)
+            stream.on_idle.append(partial(stream.model.batcher.retire, stream.slot))
+            if not stream.busy:
+                stream.tell_idle()
             left = self._evictions.get(id(stream.model)) if self._evictions else None
             if left is not None and not self._of(stream.model):
                 left.set()
@@ -290,8 +295,3 @@ class Streams:
         except InvalidArgument as error:
             stream.model.metrics.refused(error.reason)
             raise
-
-
-def new_id() -> str:
-    """A name that no stream has."""
-    return secrets.token_hex(8)

@@ -13,6 +13,7 @@ from service.errors import (
     ProtocolViolation,
     Unavailable,
 )
+from service.streams.live import idle
 
 
 async def test_a_stream_computes_what_it_would_alone():
@@ -125,6 +126,33 @@ async def test_a_cancelled_push_closes_its_stream():
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+    assert streams.live == model.arena.taken == 0
+
+
+async def test_a_cancelled_push_leaves_nobody_waiting_for_its_end():
+    streams = fake_streams(fake_model())
+    stream = streams.open("fake")
+    task = asyncio.create_task(streams.push(stream, chunk(1, distinct(50, 1))))
+    await asyncio.sleep(0)
+    waiting = asyncio.create_task(idle(stream))
+    await asyncio.sleep(0)
+    task.cancel()
+    await waiting
+    assert not stream.busy
+
+
+async def test_a_stream_closed_in_a_chunk_keeps_its_row_to_itself_until_that_is_done():
+    model = fake_model()
+    streams = fake_streams(model)
+    first, long, short = streams.open("fake"), distinct(50, 1), distinct(20, 2)
+    task = asyncio.create_task(streams.push(first, chunk(1, long)))
+    await asyncio.sleep(0)
+    streams.close(first)
+    second = streams.open("fake")
+    outputs = await streams.push(second, chunk(1, short))
+    assert outputs.tobytes() == alone(short).tobytes()
+    assert (await task).tobytes() == alone(long).tobytes()
+    streams.close(second)
     assert streams.live == model.arena.taken == 0
 
 
