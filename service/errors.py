@@ -14,6 +14,7 @@ Owns the error tree and the neutral codes. Knows nothing of gRPC: `rpc/status.py
     ├── Forbidden                 FORBIDDEN  in asking for what others may do
     ├── Unavailable               AWAY       nobody's: this server is stopping
     ├── ModelFault                FAULT      the model's: it failed on an input that it accepted
+    ├── Unforeseen                BROKEN     this service's own; what it was is in the log alone
     └── UserError                 USER       in a command or a file on this machine
         ├── SettingsError                    a setting out of its range
         ├── ArtifactError                    a model file that can't be served
@@ -39,6 +40,7 @@ class Code(Enum):
     FORBIDDEN = "forbidden"
     AWAY = "away"
     FAULT = "fault"
+    BROKEN = "broken"
     USER = "user"
 
 
@@ -132,6 +134,15 @@ class ModelFault(ServiceError):
     """The model failed, or answered with something that is not a number."""
 
     code = Code.FAULT
+
+
+class Unforeseen(ServiceError):
+    """A failure that nobody foresaw, as its caller may know of it; the log has the rest."""
+
+    code = Code.BROKEN
+
+    def __init__(self) -> None:
+        super().__init__("internal error; see the server's log", reason="INTERNAL")
 
 
 class UserError(ServiceError):

@@ -4,19 +4,15 @@ Owns their way to the tick and back, and the counting of any request's steps aga
 rate. Knows nothing of sequences.
 """
 
-from collections.abc import Callable
-
 import numpy as np
 
-from service.errors import RateExceeded, ServiceError
-from service.inference.requests import Answer, Request, check_outputs, decode, encode
+from service.errors import RateExceeded
+from service.inference.requests import Done, Request, check_outputs, decode, encode
+from service.inference.under_way import told
 from service.models.served import ServedModel
 from service.streams.stepping import packed, steps_of
 from service.tensors import Array
 from service.tick.ready import Ready, Whole
-
-# Called once with what came of a request.
-Done = Callable[[Answer | ServiceError], None]
 
 
 def spend(request: Request, model: ServedModel, steps: int) -> None:
@@ -55,8 +51,11 @@ def infer_alone(model: ServedModel, request: Request, done: Done) -> None:
         if failed is not None:
             done(failed)
             return
-        joined = parts[0].joined() if len(parts) == 1 else _stacked(parts)
-        done(encode(model, joined, request.outputs, steps))
+        try:
+            joined = parts[0].joined() if len(parts) == 1 else _stacked(parts)
+            done(encode(model, joined, request.outputs, steps))
+        except Exception as error:
+            done(told(error))
 
     # Models without state never read the arena: all rows share its first.
     if model.signature.whole:

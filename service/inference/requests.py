@@ -4,14 +4,14 @@ Owns what is refused: inputs that are missing, unknown or twice there, dtypes, s
 numbers that are none; each with the input's name and what the model takes. Knows nothing of gRPC.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from service.callers.access import EVERYBODY, Identity
-from service.errors import InvalidArgument
+from service.errors import InvalidArgument, ServiceError
 from service.models.description import dims
 from service.models.served import ServedModel
 from service.tensors import Array, Tensor, wire_name
@@ -55,6 +55,10 @@ class Answer(NamedTuple):
 
     model: ServedModel
     outputs: list[tuple[Tensor, tuple[int, ...], bytes]]
+
+
+# Called once with what came of a request.
+Done = Callable[[Answer | ServiceError], None]
 
 
 def decode(model: ServedModel, inputs: Sequence[Input]) -> list[Array]:

@@ -8,10 +8,9 @@ import asyncio
 from collections import deque
 
 from service.callers.access import Identity
-from service.errors import Exhausted, InvalidArgument, shorten
-from service.inference.alone import Done
+from service.errors import InvalidArgument, shorten
 from service.inference.handover import Key
-from service.inference.requests import Request
+from service.inference.requests import Done, Request, SequenceId
 from service.models.served import ServedModel
 from service.streams.live import Stream
 
@@ -33,6 +32,19 @@ class Sequence:
         self.touched = 0.0
 
 
+def check_id(sequence: SequenceId, most: int) -> None:
+    """Refuses a text of more than so many characters.
+
+    Raises:
+        InvalidArgument: with reason SEQUENCE_ID_LENGTH.
+    """
+    if isinstance(sequence, str) and len(sequence) > most:
+        raise InvalidArgument(
+            f"sequence_id has {len(sequence)} characters; take at most {most}",
+            reason="SEQUENCE_ID_LENGTH",
+        )
+
+
 def not_live(key: Key, model: ServedModel, *, expired: bool) -> InvalidArgument:
     """The refusal of a request without START to a sequence that has no stream."""
     if not model.signature.states:
@@ -47,16 +59,6 @@ def not_live(key: Key, model: ServedModel, *, expired: bool) -> InvalidArgument:
         reason="SEQUENCE_EXPIRED" if expired else "SEQUENCE_NOT_STARTED",
         model=key[0],
         sequence_id=shorten(str(key[1])),
-    )
-
-
-def too_many(under_way: int, most: int) -> Exhausted:
-    """The refusal of a request where as many are under way as the server takes."""
-    return Exhausted(
-        f"{under_way} requests are under way, as many as this server takes; send it again",
-        reason="REQUESTS_EXHAUSTED",
-        retry_after=0.1,
-        max_requests=most,
     )
 
 

@@ -12,16 +12,18 @@ from collections import OrderedDict
 
 from service.background import every
 from service.errors import InvalidArgument, ServiceError, stopping
-from service.inference.alone import Done, infer_alone, spend
+from service.inference.alone import infer_alone, spend
+from service.inference.counted import CountedStreams
 from service.inference.handover import Handover, Key
-from service.inference.requests import Answer, Request, SequenceId, check_outputs, decode, encode
-from service.inference.sequence import Sequence, not_live, same_version, too_many
+from service.inference.requests import Done, Request, check_outputs, decode, encode
+from service.inference.sequence import Sequence, check_id, not_live, same_version
+from service.inference.under_way import UnderWay, told
 from service.metrics import Metrics
 from service.models.served import Models, ServedModel
 from service.settings import Settings
 from service.streams.live import Stream
 from service.streams.seam import Streams
-from service.streams.stepping import packed, steps_of
+from service.streams.stepping import check_number, packed, steps_of
 from service.tensors import Array
 from service.tick.ready import Ready
 
@@ -46,35 +48,23 @@ class Sequences:
         self._models, self._streams, self._metrics = models, streams, metrics
         self._idle_seconds = settings.sequence_idle_seconds
         self._max_id_length = settings.max_id_length
-        self._max_requests = settings.max_requests
-        self._under_way, self._leaving = 0, False
+        self._under_way = UnderWay(settings.max_requests, metrics)
+        self._held = CountedStreams(streams, metrics)
+        self._leaving = False
         self._live: dict[Key, Sequence] = {}
         self._expired: OrderedDict[Key, None] = OrderedDict()
         self._handover = handover if handover is not None and handover.possible else None
         # What was started here is nowhere else to be found.
         self._begun: OrderedDict[Key, None] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._loop = asyncio.get_running_loop()
 
     def infer(self, request: Request, done: Done) -> None:
         """Takes one request; `done` is called once, now or later, with the answer or the error."""
-        if self._under_way >= self._max_requests:
-            error = too_many(self._under_way, self._max_requests)
-            self._metrics.refused_call(error.reason)
-            done(error)
-            return
-        self._under_way += 1
-
-        def finished(outcome: Answer | ServiceError) -> None:
-            self._under_way -= 1
-            if isinstance(outcome, ServiceError):
-                self._metrics.refused_request(outcome.reason)
-            done(outcome)
-
         try:
-            self._begin(request, finished)
-        except ServiceError as error:
-            finished(error)
+            done = self._under_way.begin(done)
+            self._begin(request, done)
+        except Exception as error:
+            done(told(error))
 
     async def hand_over(self) -> None:
         """Takes no request any more, and gives every sequence to those that share the store."""
@@ -98,25 +88,32 @@ class Sequences:
     async def _look_for(self, key: Key, sequence: Sequence, request: Request, done: Done) -> None:
         """Asks the store for a sequence that is not live here; other requests wait meanwhile."""
         assert self._handover is not None
-        error: ServiceError | None = None
         try:
-            idle = self._limit(self._models.find(request.model))
-            stream = await self._handover.take(key, idle)
-            if stream is None:
-                error = self._not_started(key, sequence)
-            else:
-                sequence.stream = stream
-                request.caller.enter()
-        except ServiceError as failed:
-            error = failed
-            self._release(sequence)
-        sequence.busy = False
-        if error is not None:
-            done(error)
+            await self._find(self._handover, key, sequence, request)
+        except Exception as error:
+            sequence.busy = False
+            done(told(error))
         else:
+            sequence.busy = False
             _remember(self._begun, key)
             self._take(key, sequence, request, done)
         self._go_on(key, sequence)
+
+    async def _find(
+        self, handover: Handover, key: Key, sequence: Sequence, request: Request
+    ) -> None:
+        """Puts the stream that another server has given into a sequence."""
+        idle = self._limit(self._models.find(request.model))
+        # Before anything is taken: what has left the store can't be refused any more.
+        self._held.enter(request.caller)
+        try:
+            stream = await handover.take(key, idle)
+            if stream is None:
+                raise self._not_started(key, sequence)
+        except BaseException:
+            request.caller.leave()
+            raise
+        self._held.put(sequence, stream, request.caller)
 
     def _begin(self, request: Request, done: Done) -> None:
         if self._leaving:
@@ -124,7 +121,7 @@ class Sequences:
         if request.sequence is None or request.sequence in (0, ""):
             self._infer_alone(request, done)
             return
-        self._check_id(request.sequence)
+        check_id(request.sequence, self._max_id_length)
         key = (request.model, request.sequence, request.caller.name)
         sequence = self._live.get(key)
         if sequence is None:
@@ -146,11 +143,12 @@ class Sequences:
 
     async def sweep(self) -> None:
         """Ends sequences that were idle for too long, until it is cancelled."""
-        await every(_SWEEP_SECONDS, "the look for idle sequences", self._end_idle)
+        await every(_SWEEP_SECONDS, "the look for idle sequences", self.expire)
 
-    def _end_idle(self) -> None:
+    def expire(self) -> None:
+        """Ends the sequences that are idle for too long by now."""
         for key, sequence in list(self._live.items()):
-            stream, idle = sequence.stream, self._loop.time() - sequence.touched
+            stream, idle = sequence.stream, self._held.now() - sequence.touched
             if stream is not None and not sequence.busy and idle > self._limit(stream.model):
                 self._end(key, sequence)
                 _remember(self._expired, key)
@@ -162,32 +160,24 @@ class Sequences:
         said = config.sequence_batching.max_sequence_idle_microseconds if config else 0
         return said * 1e-6 or self._idle_seconds
 
-    def _check_id(self, sequence: SequenceId) -> None:
-        if isinstance(sequence, str) and len(sequence) > self._max_id_length:
-            raise InvalidArgument(
-                f"sequence_id has {len(sequence)} characters; take at most {self._max_id_length}",
-                reason="SEQUENCE_ID_LENGTH",
-            )
-
     def _take(self, key: Key, sequence: Sequence, request: Request, done: Done) -> None:
         """Begins a request of a sequence that has none under way."""
-        try:
-            stream, inputs, steps = self._stepped(key, sequence, request)
-        except ServiceError as error:
-            if sequence.stream is None:
-                self._live.pop(key, None)
-            done(error)
-            return
 
         def land(ready: Ready) -> None:
             self._land(key, sequence, request, ready, done)
 
-        sequence.busy = True
         try:
+            stream, inputs, steps = self._stepped(key, sequence, request)
+            sequence.busy = True
             self._streams.advance(stream, inputs, steps, land)
-        except ServiceError as error:
+        except Exception as error:
             sequence.busy = False
-            done(error)
+            if not isinstance(error, ServiceError):
+                # Nobody can say what was done of it.
+                self._held.release(sequence)
+            if sequence.stream is None:
+                self._live.pop(key, None)
+            done(told(error))
 
     def _stepped(self, key: Key, sequence: Sequence, request: Request) -> tuple[Stream, Array, int]:
         """The stream of a request, its rows, its steps; refused, it leaves all as it was."""
@@ -203,11 +193,13 @@ class Sequences:
         check_outputs(model, request.outputs)
         values = decode(model, request.inputs)
         steps = steps_of(model, values)
+        if isinstance(key[1], int):
+            check_number(model, key[1])
         spend(request, model, steps)
         if request.start:
             if live:
                 self._metrics.sequence_restarted()
-            stream = self._started(sequence, request)
+            stream = self._held.begin(sequence, request)
             self._expired.pop(key, None)
             if self._handover is not None:
                 _remember(self._begun, key)
@@ -215,30 +207,6 @@ class Sequences:
         number = key[1] if isinstance(key[1], int) else stream.number
         rows = packed(model, values, number, first=not stream.steps, last=request.end)
         return stream, rows, steps
-
-    def _started(self, sequence: Sequence, request: Request) -> Stream:
-        """A new stream for a sequence, in place of the one that it had."""
-        self._release(sequence)
-        try:
-            request.caller.enter()
-        except ServiceError as error:
-            self._metrics.refused_open(error.reason)
-            raise
-        try:
-            stream = self._streams.open(request.model, request.version)
-        except ServiceError:
-            request.caller.leave()
-            raise
-        # The latest of the name: its file may have been read again.
-        sequence.stream, sequence.caller, stream.owner = stream, request.caller, request.caller.name
-        return stream
-
-    def _release(self, sequence: Sequence) -> None:
-        """Closes the stream of a sequence, if it has one."""
-        if sequence.stream is not None:
-            self._streams.close(sequence.stream)
-            sequence.stream = None
-            sequence.caller.leave()
 
     def _not_started(self, key: Key, sequence: Sequence) -> ServiceError:
         """Why a request without START can't be taken."""
@@ -252,12 +220,15 @@ class Sequences:
         self, key: Key, sequence: Sequence, request: Request, ready: Ready, done: Done
     ) -> None:
         sequence.busy = False
-        sequence.touched = self._loop.time()
+        sequence.touched = self._held.now()
         stream = sequence.stream
         assert stream is not None
         if ready.error is not None or request.end:
-            self._release(sequence)
-        done(ready.error or encode(stream.model, ready.joined(), request.outputs, ready.steps))
+            self._held.release(sequence)
+        try:
+            done(ready.error or encode(stream.model, ready.joined(), request.outputs, ready.steps))
+        except Exception as error:
+            done(told(error))
         self._go_on(key, sequence)
 
     def _go_on(self, key: Key, sequence: Sequence) -> None:
@@ -277,7 +248,7 @@ class Sequences:
             sequence.quiet.set()
 
     def _end(self, key: Key, sequence: Sequence) -> None:
-        self._release(sequence)
+        self._held.release(sequence)
         self._live.pop(key, None)
 
     def _infer_alone(self, request: Request, done: Done) -> None:

@@ -18,8 +18,7 @@ from protos.inference.service_pb2_grpc import GRPCInferenceServiceServicer
 from service import tracing
 from service.catalogue import Catalogue
 from service.errors import NotFound, ServiceError
-from service.inference.alone import Done
-from service.inference.requests import Answer
+from service.inference.requests import Answer, Done
 from service.inference.sequences import Sequences
 from service.models.description import describe, metadata_shape
 from service.models.served import Models, ServedModel

@@ -15,14 +15,14 @@ import grpc
 from google.protobuf.duration_pb2 import Duration
 
 from protos.statewise.v1.status_pb2 import ErrorInfo, RetryInfo, Status
-from service.errors import Code, ServiceError, UserError
+from service.errors import Code, ServiceError, Unforeseen, UserError
 from service.rpc.unreadable import readable
 
 Servicer = TypeVar("Servicer")
 Request = TypeVar("Request")
 Response = TypeVar("Response")
 _log = logging.getLogger(__name__)
-_UNTOLD = "internal error; see the server's log"
+_UNTOLD = Unforeseen().message
 DOMAIN = "statewise.v1"
 _DETAILS_TRAILER = "grpc-status-details-bin"
 _TYPE_PREFIX = "type.googleapis.com/google.rpc."
@@ -36,6 +36,7 @@ _CODES = {
     Code.FORBIDDEN: grpc.StatusCode.PERMISSION_DENIED,
     Code.AWAY: grpc.StatusCode.UNAVAILABLE,
     Code.FAULT: grpc.StatusCode.DATA_LOSS,
+    Code.BROKEN: grpc.StatusCode.INTERNAL,
     Code.USER: grpc.StatusCode.INTERNAL,
 }
 

@@ -8,8 +8,11 @@ transports.
 
 from collections.abc import Sequence
 
+import numpy as np
+
+from service.errors import InvalidArgument
 from service.models.served import ServedModel
-from service.tensors import Array, ControlKind
+from service.tensors import Array, ControlKind, wire_name
 
 
 def steps_of(model: ServedModel, values: Sequence[Array]) -> int:
@@ -18,6 +21,27 @@ def steps_of(model: ServedModel, values: Sequence[Array]) -> int:
         timed = zip(model.signature.inputs, values, strict=True)
         return int(next(value.shape[1] for tensor, value in timed if tensor.timed))
     return len(values[0])
+
+
+def check_number(model: ServedModel, number: int) -> None:
+    """Refuses a sequence's number that the model can't be told.
+
+    Raises:
+        InvalidArgument: with reason SEQUENCE_ID_RANGE.
+    """
+    for control in model.signature.controls:
+        if control.kind is not ControlKind.CORRID:
+            continue
+        dtype = control.tensor.dtype
+        least, most = np.iinfo(dtype).min, np.iinfo(dtype).max
+        if not least <= number <= most:
+            raise InvalidArgument(
+                f"sequence_id is {number}; model {model.name} is told it as {wire_name(dtype)}: "
+                f"take one of {least} to {most}, or a text",
+                reason="SEQUENCE_ID_RANGE",
+                sequence_id=number,
+                datatype=wire_name(dtype),
+            )
 
 
 def packed(
@@ -44,7 +68,8 @@ def packed(
     for index, control in enumerate(signature.controls, start=len(values)):
         column = layout.view(rows, index)
         if control.kind is ControlKind.CORRID:
-            column[...] = number
+            # A caller's number fits; the server's own begin again where the type ends.
+            column[...] = number if number < 0 else number & int(np.iinfo(column.dtype).max)
             continue
         column[...] = control.on if control.kind is ControlKind.READY else control.off
         if control.kind is ControlKind.START and first:

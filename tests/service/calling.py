@@ -36,6 +36,12 @@ class Calls:
         self.sequences = Sequences(self.models, self.streams, options, self.metrics, handover)
         self.name = models[0].name
 
+    def clock(self):
+        """The seconds by which sequences are idle, in a list of one, for the test to move."""
+        seconds = [1000.0]
+        self.sequences._held.now = lambda: seconds[0]
+        return seconds
+
     def infer(
         self,
         sequence=None,

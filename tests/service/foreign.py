@@ -66,7 +66,9 @@ parameters { key: "initial_state.count" value { string_value: "10,20" } }
 """
 
 
-def accumulator(folder: Path, config: str = ACCUMULATOR_CONFIG) -> Path:
+def accumulator(
+    folder: Path, config: str = ACCUMULATOR_CONFIG, *, corrid: int = TensorProto.INT64
+) -> Path:
     """sum' = sum + scale * x; count' = count + 1, batch axis 1; the controls come out as they are.
 
     y = sum', its shape undeclared; counts = count'; told = [start, end, ready, corrid].
@@ -95,7 +97,7 @@ def accumulator(folder: Path, config: str = ACCUMULATOR_CONFIG) -> Path:
             ("start", F32, ["batch", 1]),
             ("end", I32, ["batch", 1]),
             ("ready", TensorProto.BOOL, ["batch", 1]),
-            ("corrid", I64, ["batch", 1]),
+            ("corrid", corrid, ["batch", 1]),
             ("scale", F32, []),
             ("sum", F32, ["batch", 3]),
             ("count", I64, [2, "batch", 1]),
@@ -109,7 +111,7 @@ def accumulator(folder: Path, config: str = ACCUMULATOR_CONFIG) -> Path:
         ],
         nodes,
         {"one": np.array(1, np.int64)},
-        config,
+        config.replace("TYPE_INT64 } }", f"TYPE_{TensorProto.DataType.Name(corrid)} }} }}"),
     )
 
 

@@ -2,12 +2,14 @@
 
 import asyncio
 
+import numpy as np
 import pytest
 from calling import Calls, arrays, load, row
 from fakes import DurableStore
 from foreign import accumulator
 
 from service.callers.access import Identity
+from service.callers.quotas import Limits, Quota
 from service.errors import ServiceError
 
 
@@ -87,3 +89,42 @@ async def test_requests_keep_their_order_while_a_sequence_is_looked_for(servers)
     await old.sequences.hand_over()
     answers = await asyncio.gather(*(new.infer(5, x=row(1, 0, 0)) for _ in range(4)))
     assert [arrays(one)["y"][0, 0] - base for one in answers] == [2, 4, 6, 8]
+
+
+async def test_a_sequence_that_was_taken_is_idle_from_then_on(servers):
+    old, new = servers
+    await old.infer(5, start=True, x=row(1, 2, 3))
+    await old.sequences.hand_over()
+    clock = new.clock()
+    assert (await new.infer(5, x=row(np.nan, 0, 0))).reason == "NON_FINITE_INPUT"
+    clock[0] += 59
+    new.sequences.expire()
+    assert arrays(await new.infer(5, x=row(0, 0, 0)))["y"].tolist() == [[3, 6, 9]]
+
+
+async def test_a_sequence_over_its_caller_s_limit_stays_to_be_taken(servers):
+    old, new = servers
+    quota = Quota(Limits(1), lambda: 0.0)
+    one = Identity("one", frozenset({"stream"}), quota)
+    await old.infer(5, start=True, caller=Identity("one", one.permissions), x=row(1, 2, 3))
+    await old.sequences.hand_over()
+    await new.infer(6, start=True, caller=one, x=row(0, 0, 0))
+    assert (await new.infer(5, caller=one, x=row(0, 0, 0))).reason == "CALLER_STREAMS"
+    assert quota.streams == 1
+    await new.infer(6, end=True, caller=one, x=row(0, 0, 0))
+    assert (await new.infer(7, caller=one, x=row(0, 0, 0))).reason == "SEQUENCE_NOT_STARTED"
+    assert quota.streams == 0
+    assert arrays(await new.infer(5, caller=one, x=row(0, 0, 0)))["y"].tolist() == [[3, 6, 9]]
+    assert quota.streams == 1
+
+
+async def test_an_unforeseen_failure_while_a_sequence_is_looked_for_is_told(servers, monkeypatch):
+    old, new = servers
+    await old.infer(5, start=True, x=row(1, 2, 3))
+    await old.sequences.hand_over()
+    with monkeypatch.context() as broken:
+        broken.setattr(new.sequences._handover, "take", lambda *_: 1 / 0)
+        first, second = new.infer(5, x=row(0, 0, 0)), new.infer(5, x=row(0, 0, 0))
+        assert (await first).reason == "INTERNAL"
+        assert (await second).reason == "SEQUENCE_NOT_STARTED"
+    assert arrays(await new.infer(5, x=row(0, 0, 0)))["y"].tolist() == [[3, 6, 9]]

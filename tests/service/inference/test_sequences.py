@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from calling import Calls, arrays, load, row
 from foreign import ACCUMULATOR_CONFIG, accumulator
+from onnx import TensorProto
 
 from service.callers.access import Identity
 from service.callers.quotas import Limits, Quotas
 from service.errors import ServiceError
+from service.inference import sequences
 
 
 @pytest.mark.parametrize(
@@ -168,3 +170,59 @@ async def test_over_its_rate_a_start_leaves_the_sequence_as_it_was(tmp_path):
         assert refused.reason == "CALLER_RATE"
     clock[0] += 1
     assert arrays(await calls.infer(5, x=row(0, 0, 0), caller=one))["y"].tolist() == [[3, 4, 5]]
+
+
+KINDS = {"int8": -128, "int32": -(2**31), "int64": -(2**63), "uint32": 0, "uint64": 0}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_number_that_the_model_cannot_be_told_is_refused(tmp_path, kind):
+    path = accumulator(tmp_path / "acc", corrid=TensorProto.DataType.Value(kind.upper()))
+    calls = Calls(load(path), max_requests=1)
+    least, most = np.iinfo(kind).min, np.iinfo(kind).max
+    for number in (least - 1, most + 1, 2**64, -(2**64)):
+        assert (await calls.infer(number, start=True, x=row(1, 1, 1))).reason == "SEQUENCE_ID_RANGE"
+    assert calls.streams.live == 0
+    assert not calls.sequences._live
+    for number in {least or 1, most}:
+        answer = arrays(await calls.infer(number, start=True, x=row(1, 1, 1)))
+        assert answer["told"][0, 3] == np.float32(number)
+
+
+async def test_sequences_with_texts_are_told_to_the_model_by_numbers_that_begin_again(tmp_path):
+    calls = Calls(load(accumulator(tmp_path / "acc", corrid=TensorProto.INT8)))
+    calls.streams._opens = 126
+    for number in (127, 0, 1):
+        answer = arrays(await calls.infer(f"text {number}", start=True, x=row(1, 1, 1)))
+        assert answer["told"][0, 3] == number
+
+
+@pytest.mark.parametrize("broken", ["decode", "packed", "encode"])
+async def test_an_unforeseen_failure_is_that_request_s_alone(tmp_path, monkeypatch, caplog, broken):
+    def fails(*_, **__):
+        raise MemoryError("a secret")
+
+    calls = Calls(load(accumulator(tmp_path / "acc")), max_requests=2)
+    await calls.infer(5, start=True, x=row(1, 1, 1))
+    for _ in range(4):
+        with monkeypatch.context() as patched:
+            patched.setattr(sequences, broken, fails)
+            failed = await calls.infer(6, start=True, x=row(9, 9, 9))
+        assert failed.reason == "INTERNAL"
+        assert "secret" not in failed.message
+        assert "a secret" in caplog.text
+    answers = calls.infer(5, x=row(0, 0, 0)), calls.infer(6, start=True, x=row(1, 1, 1))
+    assert [arrays(await one)["y"].tolist() for one in answers] == [[[3, 4, 5]]] * 2
+
+
+async def test_a_sequence_is_idle_from_its_last_request_on(tmp_path):
+    calls = Calls(load(accumulator(tmp_path / "acc")), sequence_idle_seconds=60)
+    clock = calls.clock()
+    await calls.infer(5, start=True, x=row(1, 1, 1))
+    for _ in range(2):
+        clock[0] += 59
+        calls.sequences.expire()
+        assert arrays(await calls.infer(5, x=row(0, 0, 0)))["y"].tolist() == [[3, 4, 5]]
+    clock[0] += 61
+    calls.sequences.expire()
+    assert (await calls.infer(5, x=row(0, 0, 0))).reason == "SEQUENCE_EXPIRED"
