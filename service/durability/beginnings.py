@@ -8,9 +8,9 @@ from protos.statewise.v1.state_pb2 import Kept
 from service.durability import blob, snapshots
 from service.durability.copies import Copy
 from service.durability.keeping import Keeper
-from service.durability.openings import Opening
+from service.durability.openings import Opening, is_kept
 from service.durability.snapshots import Snapshot
-from service.errors import AlreadyExists, Unavailable, shorten, stopping, unloaded
+from service.errors import Unavailable, shorten, stopping, unloaded
 from service.models.served import Models, ServedModel
 from service.stores.store import Claim, Record
 from service.streams.live import Stream
@@ -55,12 +55,7 @@ class Beginnings:
             if replace or unused:
                 claim = await self._keeper.replace(record)
         if not claim.epoch:
-            raise AlreadyExists(
-                f"stream_id is {shorten(stream_id)!r}, which is kept; resume it, close it "
-                "first, or take another",
-                reason="STREAM_KEPT",
-                stream_id=shorten(stream_id),
-            )
+            raise is_kept(stream_id)
         return claim
 
     def started(self, model: ServedModel, stream_id: str, snapshot: Snapshot | None) -> Stream:

@@ -18,6 +18,7 @@ from service.durability.openings import (
     Resume,
     check_model,
     check_resume,
+    is_kept,
     kept_results,
     not_there,
     outputs_of,
@@ -27,7 +28,7 @@ from service.durability.openings import (
 from service.durability.removals import Removal
 from service.durability.snapshots import Snapshot
 from service.durability.turns import Turns
-from service.errors import InvalidArgument, ServiceError, stopping
+from service.errors import InvalidArgument, ServiceError, Unavailable, shorten, stopping
 from service.metrics import Metrics
 from service.models.served import Models, ServedModel
 from service.stores.store import Fate
@@ -69,8 +70,6 @@ class KeptStreams:
             Unavailable: the server is stopping, or its store can't be reached.
         """
         try:
-            if opening.ephemeral:
-                return self._ephemeral(opening)
             return await self.turns.take(
                 opening.stream_id,
                 lambda: self._open(opening),
@@ -142,6 +141,8 @@ class KeptStreams:
         return copy
 
     async def _open(self, opening: Opening) -> Opened:
+        if opening.ephemeral:
+            return await self._ephemeral(opening)
         if opening.resume is None:
             return await self._begin(opening)
         return await self._resume(opening, opening.resume)
@@ -165,7 +166,7 @@ class KeptStreams:
         note(stream, "goes on at another server, which has claimed it", logging.INFO)
         self._streams.close(stream)
 
-    def _ephemeral(self, opening: Opening) -> Opened:
+    async def _ephemeral(self, opening: Opening) -> Opened:
         if opening.resume is not None:
             raise InvalidArgument(
                 "an ephemeral stream can't be resumed; leave ephemeral or resume out",
@@ -173,6 +174,8 @@ class KeptStreams:
             )
         model = self._streams.admit(opening.model, opening.version, opening.stream_id)
         snapshot = self.beginnings.given(opening, model)
+        if opening.stream_id and await self.keeper.read(opening.stream_id) is not None:
+            raise is_kept(opening.stream_id)
         stream = self.beginnings.started(model, opening.stream_id or new_id(), snapshot)
         stream.owner = opening.owner
         return Opened(stream)
@@ -230,7 +233,9 @@ class KeptStreams:
     async def _take_over(self, live: Stream, opening: Opening, resume: Resume) -> Opened:
         """Gives a live stream to another call of its owner."""
         keeping = live.keeping
-        if keeping is None or live.owner != opening.owner:
+        if keeping is None:
+            raise await self._hidden(opening)
+        if live.owner != opening.owner:
             raise not_there(opening.stream_id, Fate.UNKNOWN)
         if live.ended is not None:
             raise live.ended
@@ -251,6 +256,19 @@ class KeptStreams:
         self._metrics.states.resumed(taken_over=True)
         note(heir, "is taken over by another call", logging.INFO)
         return Opened(heir, True, False, tuple(wanted(results, resume)))
+
+    async def _hidden(self, opening: Opening) -> ServiceError:
+        """Why a stream can't be had whose id an ephemeral one has here."""
+        record = await self.keeper.read(opening.stream_id)
+        if record is None or record.owner != opening.owner:
+            return not_there(opening.stream_id, Fate.UNKNOWN)
+        # It was begun at another server meanwhile, and goes on there, or here when the call ends.
+        return Unavailable(
+            f"stream_id is {shorten(opening.stream_id)!r}, which a stream that is not kept has at "
+            "this server; resume it at another, or try again",
+            reason="STREAM_BUSY",
+            retry_after=1.0,
+        )
 
     async def _reclaimed(self, live: Stream, keeping: Keeping) -> bool:
         """Claims a stream that is live here; False where what is live is not the stream.

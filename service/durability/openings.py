@@ -12,7 +12,15 @@ import numpy as np
 from google.protobuf.message import DecodeError
 
 from protos.statewise.v1.state_pb2 import Kept, KeptResult
-from service.errors import Gone, InvalidArgument, NotFound, ServiceError, Unavailable, shorten
+from service.errors import (
+    AlreadyExists,
+    Gone,
+    InvalidArgument,
+    NotFound,
+    ServiceError,
+    Unavailable,
+    shorten,
+)
 from service.models.served import ServedModel
 from service.stores.store import Fate, Record
 from service.streams.live import Stream
@@ -169,6 +177,16 @@ def _agrees(kept: Kept, sequence: int) -> bool:
     return (bool(kept.state) or not sequence) and all(
         one.sequence == number and len(one.data) == one.steps * one.outputs * _FLOAT32.itemsize
         for number, one in enumerate(kept.results, first)
+    )
+
+
+def is_kept(stream_id: str) -> AlreadyExists:
+    """Why no new stream can have an id."""
+    return AlreadyExists(
+        f"stream_id is {shorten(stream_id)!r}, which is kept; resume it, close it first, or take "
+        "another",
+        reason="STREAM_KEPT",
+        stream_id=shorten(stream_id),
     )
 
 

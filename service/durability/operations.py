@@ -215,6 +215,8 @@ class Operations:
         if stream is None or stream.ended is not None:
             return None
         if not others and stream.owner != owner:
+            if stream.keeping is None:
+                return None  # One of the same id may be kept at another server.
             raise _missing(stream_id, Fate.UNKNOWN)
         return stream
 

@@ -10,7 +10,7 @@ import secrets
 from collections import deque
 from collections.abc import Callable
 
-from service.errors import Gone, InvalidArgument, ProtocolViolation, ServiceError
+from service.errors import AlreadyExists, Gone, InvalidArgument, ProtocolViolation, ServiceError
 from service.models.served import ServedModel
 from service.streams.chunks import Chunk
 from service.tensors import Array
@@ -172,6 +172,15 @@ async def idle(stream: Stream) -> None:
 def new_id() -> str:
     """A name that no stream has."""
     return secrets.token_hex(8)
+
+
+def is_open(stream_id: str) -> AlreadyExists:
+    """The refusal of an id that a live stream has."""
+    return AlreadyExists(
+        f"stream_id is {stream_id!r}, which is open; take another, or leave it empty",
+        reason="STREAM_EXISTS",
+        stream_id=stream_id,
+    )
 
 
 def taken_over(stream_id: str) -> Gone:

@@ -9,12 +9,12 @@ import contextlib
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 
-from service.errors import AlreadyExists, InvalidArgument, ServiceError, stopping, unloaded
+from service.errors import InvalidArgument, ServiceError, stopping, unloaded
 from service.metrics import Metrics
 from service.models.served import Models, ServedModel
 from service.settings import Settings
 from service.streams.chunks import Chunk, Float32, decode
-from service.streams.live import Stream, gap, new_id, note, untimely
+from service.streams.live import Stream, gap, is_open, new_id, note, untimely
 from service.streams.stepping import packed
 from service.tensors import Array
 from service.tick.ready import Buffer, Ready
@@ -95,11 +95,7 @@ class Streams:
                 reason="STREAM_ID_LENGTH",
             )
         if stream_id in self._live:
-            raise AlreadyExists(
-                f"stream_id is {stream_id!r}, which is open; take another, or leave it empty",
-                reason="STREAM_EXISTS",
-                stream_id=stream_id,
-            )
+            raise is_open(stream_id)
         if not served.signature.states:
             raise InvalidArgument(
                 f"model {served.name} keeps no state; ask it by the Open Inference Protocol",
@@ -111,8 +107,11 @@ class Streams:
         """Opens a stream that was admitted.
 
         Raises:
+            AlreadyExists: a live stream has this id, since a moment ago.
             Exhausted: the model has no stream free.
         """
+        if stream_id in self._live:
+            raise is_open(stream_id)
         slot = model.arena.acquire()
         self._opens += 1
         stream = Stream(stream_id or new_id(), self._opens, model, slot)
