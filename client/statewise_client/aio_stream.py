@@ -130,7 +130,7 @@ class Stream:
         self._exchange.check_due()
         try:
             while (outputs := self._exchange.receive(await self._read())) is None:
-                pass
+                await self._slow_down()
         except ChunkRefused:
             raise
         except BaseException:
@@ -164,6 +164,13 @@ class Stream:
         """Leaves the stream without closing it: the server keeps its state, to be resumed."""
         self._exchange.is_over = True
         self._call.cut()
+
+    async def _slow_down(self) -> None:
+        """Waits as long as the server asks for where chunks came too fast; sends them again."""
+        pause = self._exchange.pause
+        if pause is not None:
+            await asyncio.sleep(pause)
+            self._put(self._exchange.again())
 
     async def _end(self) -> Ended:
         try:

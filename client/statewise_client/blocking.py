@@ -53,7 +53,8 @@ class Client:
             open_timeout: seconds within which a stream has to be open, the connection included, at
                 each server that is tried.
             resume_timeout: seconds without a new output after which a stream whose call broke is
-                given up; 0 gives it up at once.
+                given up; 0 gives it up at once. Also the longest pause before a chunk is sent
+                again for which a server asks, where chunks come faster than it takes them.
             replay_bytes: most bytes of each stream's chunks that are kept to be sent again. Beyond
                 it the oldest are let go; where a server has stored less than that, the stream can't
                 go on.
@@ -118,7 +119,12 @@ class Client:
         call, info = self._line.first(opening)
         settings = self._line.settings
         seconds = 0.0 if ephemeral else settings.resume_timeout
-        exchange = Exchange(info, opening, replay_bytes=settings.replay_bytes if seconds else 0)
+        exchange = Exchange(
+            info,
+            opening,
+            replay_bytes=settings.replay_bytes if seconds else 0,
+            patience=settings.resume_timeout,
+        )
         recovery = Recovery(settings.targets, call.target, seconds)
         stream = Stream(self._line, call, exchange, recovery)
         try:

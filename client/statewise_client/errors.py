@@ -94,6 +94,7 @@ class ChunkRefused(StatewiseError):
         metadata: the values in the message, for programs.
         outputs: outputs of the steps that were taken before the refused part, (steps, outputs),
             where a chunk was so long that it was sent in parts; else None.
+        retry_after: seconds after which the same chunk would be taken; None where it never is.
     """
 
     def __init__(
@@ -103,6 +104,7 @@ class ChunkRefused(StatewiseError):
         message: str,
         metadata: Mapping[str, str] | None = None,
         outputs: NDArray[np.float32] | None = None,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(f"chunk {sequence} is refused: {message}")
         self.sequence = sequence
@@ -110,6 +112,7 @@ class ChunkRefused(StatewiseError):
         self.message = message
         self.metadata = dict(metadata or {})
         self.outputs = outputs
+        self.retry_after = retry_after
 
 
 class StreamMisused(StatewiseError):

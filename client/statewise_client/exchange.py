@@ -24,6 +24,7 @@ from statewise_client.going_on import warn, went_on
 from statewise_client.opening import Opening
 from statewise_client.parts import Part, joined, max_steps, message_of, outputs_of
 from statewise_client.protocol import Ended, StreamInfo, closing, read_closed
+from statewise_client.refusals import Refusals
 from statewise_client.replay import REPLAY_BYTES, Replay
 
 
@@ -37,7 +38,12 @@ class Exchange:
     """
 
     def __init__(
-        self, info: StreamInfo, opening: Opening, *, replay_bytes: int = REPLAY_BYTES
+        self,
+        info: StreamInfo,
+        opening: Opening,
+        *,
+        replay_bytes: int = REPLAY_BYTES,
+        patience: float = 0.0,
     ) -> None:
         """Begins after Opened.
 
@@ -45,6 +51,7 @@ class Exchange:
             info: what Opened said.
             opening: what was asked for.
             replay_bytes: most bytes of chunks that are kept to be sent again.
+            patience: longest pause in seconds that the server may ask for before it takes a chunk.
         """
         self.info = info
         self.is_over = False
@@ -57,10 +64,10 @@ class Exchange:
             self._expected = min(self._expected, opening.received + 1)
         # Results of an earlier caller's chunks come unasked.
         earlier = range(self._expected, self._next)
-        self._waiting = deque(Part(number, None, True, False) for number in earlier)
+        self._waiting = deque(Part(number, None, True, False, None) for number in earlier)
         self.in_flight = len(earlier)
         self._answered: list[Float32] = []
-        self._refusal: ChunkRefused | None = None
+        self._refusals = Refusals(patience)
         self._replay = Replay(replay_bytes)
         # How many answers come a second time before the next new one.
         self._echoes = 0
@@ -112,8 +119,9 @@ class Exchange:
         messages = []
         for start in starts:
             part = steps[start : start + self._max_steps]
-            self._waiting.append(Part(self._next, len(part), start == starts[-1], is_single))
             messages.append(message := message_of(self._next, part, self.received))
+            last = start == starts[-1]
+            self._waiting.append(Part(self._next, len(part), last, is_single, message))
             self._replay.keep(self._next, part.nbytes, message)
             self._next += 1
         self.in_flight += 1
@@ -122,12 +130,12 @@ class Exchange:
     def receive(self, reply: ServerMessage) -> Float32 | None:
         """Takes the next answer.
 
-        A refused chunk's number is expected again, so that what was sent behind it is refused as
-        well. The refusal is raised when all of that is in, and the next chunk can be sent.
+        A refused chunk's number is expected again: what was sent behind it is refused as well. When
+        all of that is in, it is sent `again` after a `pause` that the server asks for; without one
+        the refusal is raised, and the next chunk can be sent.
 
         Args:
-            reply: answers the oldest message in flight, of which there has to be one; or comes a
-                second time.
+            reply: answers the oldest message in flight, which has to be there; or comes again.
 
         Returns:
             The outputs of a chunk, (outputs,) or (steps, outputs) as the chunk was; None where
@@ -139,15 +147,28 @@ class Exchange:
         """
         kind = reply.WhichOneof("message") or "empty"
         if self._echoes:
-            self._drop(kind, reply.result)
+            self._drop(kind, reply)
             return None
         part = self._waiting.popleft()
         if kind == "result":
             return self._accept(part, reply.result)
-        if kind == "refused":
+        if kind == "refused" and part.message is not None:
             self._refuse(part, reply.refused)
             return None
         raise ProtocolError(f"a reply is {kind} where the answer to chunk {part.sequence} was due")
+
+    @property
+    def pause(self) -> float | None:
+        """Seconds after which what was refused is sent `again`; None where nothing is."""
+        return None if self._echoes or self._waiting else self._refusals.pause
+
+    def again(self) -> list[ClientMessage]:
+        """The messages that the server refused since they came too fast, to be sent now."""
+        refused = self._refusals
+        echoed = self._replay.since(self._expected - refused.echoes)[: refused.echoes]
+        self._echoes, self._waiting = refused.echoes, deque(refused.parts)
+        refused.clear()
+        return echoed + [part.message for part in self._waiting if part.message is not None]
 
     def close(self, *, return_state: bool) -> ClientMessage:
         """The message that closes the stream, behind which nothing is sent.
@@ -185,8 +206,8 @@ class Exchange:
         """
         if self._closing is None or self._closing.close.return_state:
             return None
-        was_closed = failed.reason == "STREAM_CLOSED"
-        if not was_closed and (failed.reason != "STREAM_NOT_FOUND" or self._waiting):
+        unknown = failed.reason == "STREAM_NOT_FOUND" and not self._waiting
+        if failed.reason != "STREAM_CLOSED" and not unknown:
             return None
         return Ended(self._steps + sum(part.steps or 0 for part in self._waiting))
 
@@ -208,7 +229,10 @@ class Exchange:
             StreamFailed: the server goes on with another model, or from where nothing is kept.
             ProtocolError: it expects a chunk that was never sent.
         """
-        if self._refusal is not None:
+        if self._refusals.pause is not None:
+            self._waiting.extendleft(reversed(self._refusals.parts))
+            self._refusals.clear()
+        elif self._refusals.first is not None:
             # What was sent behind a refused chunk would be refused as well.
             self._waiting.clear()
             self._withdraw()
@@ -225,18 +249,19 @@ class Exchange:
         Raises:
             ChunkRefused: as from `receive`.
         """
-        if self._refusal is not None and not self._waiting and self._closing is None:
-            self._raise_refusal(self._refusal)
+        if not self._waiting and not self.is_closing:
+            self._raise_refusal()
 
-    def _drop(self, kind: str, result: Result) -> None:
-        due = self._expected - self._echoes
-        if kind != "result" or result.sequence != due:
+    def _drop(self, kind: str, reply: ServerMessage) -> None:
+        due, result = self._expected - self._echoes, reply.result
+        if kind == "result" and result.sequence == due:
+            self._replay.forget(min(result.durable_sequence, self.received))
+        elif self.is_closing or not self._refusals.add_echo(reply.refused, due):
             raise ProtocolError(
                 f"a reply is {kind} with sequence {result.sequence} where the result of chunk "
                 f"{due} was due again"
             )
         self._echoes -= 1
-        self._replay.forget(min(result.durable_sequence, self.received))
 
     def _accept(self, part: Part, result: Result) -> Float32 | None:
         if not result.sequence == part.sequence == self._expected:
@@ -256,23 +281,15 @@ class Exchange:
         return outputs[0] if part.is_single else outputs
 
     def _refuse(self, part: Part, refused: Refused) -> None:
-        if (refused.sequence, refused.expected_sequence) != (part.sequence, self._expected):
-            raise ProtocolError(
-                f"a refusal has sequence {refused.sequence} and expects "
-                f"{refused.expected_sequence}; {part.sequence} was sent and {self._expected} was "
-                "due"
-            )
-        if self._refusal is None:
-            outputs = joined(self._answered) if self._answered else None
-            self._refusal = ChunkRefused(
-                refused.sequence, refused.reason, refused.message, refused.metadata, outputs
-            )
-        if not self._waiting:
-            self._raise_refusal(self._refusal)
+        self._refusals.add(refused, part, self._expected, self._answered)
+        if not self._waiting and self._refusals.pause is None:
+            self._raise_refusal()
 
-    def _raise_refusal(self, refusal: ChunkRefused) -> None:
+    def _raise_refusal(self) -> None:
+        if (refusal := self._refusals.first) is None:
+            return
         self._answered.clear()
-        self._refusal = None
+        self._refusals.clear()
         self._withdraw()
         self.in_flight = 0
         raise refusal

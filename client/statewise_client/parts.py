@@ -31,12 +31,14 @@ class Part(NamedTuple):
         steps: None where an earlier caller sent it.
         ends_chunk: whether it is its chunk's last.
         is_single: whether the chunk was one step without a steps axis.
+        message: carries it; None where an earlier caller sent it.
     """
 
     sequence: int
     steps: int | None
     ends_chunk: bool
     is_single: bool
+    message: ClientMessage | None
 
 
 def max_steps(info: StreamInfo) -> int:

@@ -122,6 +122,11 @@ def answer(kept: Kept, chunk: wire.Chunk, stores: Callable[[int], bool]) -> wire
     return reply
 
 
+def too_fast(chunk: wire.Chunk, expected: int, milliseconds: int) -> wire.ServerMessage:
+    """A chunk of a caller over its rate."""
+    return refused(chunk, "CALLER_RATE", expected, retry_after_ms=str(milliseconds))
+
+
 def result(chunk: wire.Chunk, outputs: np.ndarray) -> wire.ServerMessage:
     steps, width = outputs.shape
     return wire.ServerMessage(
@@ -135,13 +140,13 @@ def result(chunk: wire.Chunk, outputs: np.ndarray) -> wire.ServerMessage:
     )
 
 
-def refused(chunk: wire.Chunk, reason: str, expected: int) -> wire.ServerMessage:
+def refused(chunk: wire.Chunk, reason: str, expected: int, **metadata: str) -> wire.ServerMessage:
     return wire.ServerMessage(
         refused=wire.Refused(
             sequence=chunk.sequence,
             reason=reason,
             message=f"sequence is {chunk.sequence}: {reason}",
-            metadata={"sequence": str(chunk.sequence)},
+            metadata={"sequence": str(chunk.sequence), **metadata},
             expected_sequence=expected,
         )
     )

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import grpc
-from fake_model import FEATURES, OUTPUTS, Kept, Refusal, answer, blob, open_kept
+from fake_model import FEATURES, OUTPUTS, Kept, Refusal, answer, blob, open_kept, too_fast
 from fake_refusals import abort
 from fake_states import FakeStates
 
@@ -40,6 +40,8 @@ class Behaviour:
     interfere: Callable[[grpc.ServicerContext, int], None] = lambda context, sequence: None
     # Whether the state behind a chunk is stored where a kill does not reach it.
     stores: Callable[[int], bool] = lambda sequence: True
+    # For how many milliseconds a chunk is refused, as of a caller over its rate; None takes it.
+    holds_up: Callable[[int], int | None] = lambda sequence: None
     fingerprint: str = "sha256:bits"
     digest: str = "sha256:weights"
 
@@ -140,6 +142,10 @@ class FakeServer(StreamServiceServicer):
             self.behaviour.interfere(context, request.chunk.sequence)
             if kept.calls != call:
                 abort(context, grpc.StatusCode.FAILED_PRECONDITION, "TAKEN_OVER")
+            pause = self.behaviour.holds_up(request.chunk.sequence)
+            if pause is not None:
+                yield too_fast(request.chunk, kept.sequence + 1, pause)
+                continue
             yield answer(kept, request.chunk, self.behaviour.stores)
         else:
             # Cut off, or half-closed: gRPC's own iterator does not tell which.

@@ -4,7 +4,7 @@ import itertools
 from collections import deque
 
 import numpy as np
-from fake_model import FEATURES, OUTPUTS, Refusal, answer, open_kept, refused
+from fake_model import FEATURES, OUTPUTS, Refusal, answer, open_kept, refused, too_fast
 from statewise_client.errors import ChunkRefused, StreamFailed
 from statewise_client.exchange import Exchange
 from statewise_client.opening import Opening
@@ -34,10 +34,11 @@ def info(expected: int = 1, **changes) -> StreamInfo:
 
 
 class Server:
-    """Keeps one stream; its calls break, it dies, and it refuses some new chunks."""
+    """Keeps one stream; its calls break, it dies, it refuses new chunks, and any as too fast."""
 
-    def __init__(self, bad: set[int]) -> None:
+    def __init__(self, bad: set[int], fast: set[int] = frozenset()) -> None:
         self.streams, self.bad, self.turn, self.highest = {}, bad, 0, 0
+        self.fast = fast
         self.inbox, self.outbox, self.broken = deque(), deque(), False
         self.open(OPENING.message())
 
@@ -64,6 +65,8 @@ class Server:
         chunk, self.turn = message.chunk, self.turn + 1
         if self.turn in self.bad and chunk.sequence > self.highest:
             reply = refused(chunk, "BAD", kept.sequence + 1)
+        elif self.turn in self.fast and not any(one.HasField("close") for one in self.inbox):
+            reply = too_fast(chunk, kept.sequence + 1, 2_000)
         else:
             reply = answer(kept, chunk, lambda sequence: False)
         self.highest = max(self.highest, kept.sequence)
@@ -90,7 +93,7 @@ class Caller:
 
     def __init__(self, server: Server, steps, chunk: int, in_flight: int) -> None:
         self.server, self.steps, self.chunk, self.limit = server, steps, chunk, in_flight
-        self.exchange = Exchange(info(), OPENING)
+        self.exchange = Exchange(info(), OPENING, patience=60.0)
         self.outputs, self.position, self.ended = [np.empty((0, 2), np.float32)], 0, None
 
     @property
@@ -106,6 +109,8 @@ class Caller:
             self.server.take([self.exchange.close(return_state=False)])
 
     def receive(self) -> None:
+        if self.exchange.pause is not None:
+            self.server.take(self.exchange.again())
         try:
             if self.server.outbox:
                 self.read(self.server.outbox.popleft())

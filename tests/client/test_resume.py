@@ -35,15 +35,16 @@ STEPS = 24
     late_breaks=st.dictionaries(st.integers(0, 8), BREAKS, max_size=2),
     stores=st.sets(TURNS, max_size=10),
     bad=st.sets(st.integers(1, 30), max_size=5),
+    fast=st.sets(st.integers(1, 60), max_size=20),
     chunk=st.integers(1, 6),
     in_flight=st.integers(1, 6),
     seed=st.integers(0, 2**32 - 1),
 )
 def test_whenever_the_call_breaks_the_outputs_are_those_of_an_undisturbed_stream(
-    rhythm, breaks, late_breaks, stores, bad, chunk, in_flight, seed
+    rhythm, breaks, late_breaks, stores, bad, fast, chunk, in_flight, seed
 ):
     steps = distinct(STEPS, seed)
-    server = Server(bad)
+    server = Server(bad, fast)
     caller = Caller(server, steps, chunk, in_flight)
     acts = {"send": caller.send, "receive": caller.receive, "compute": server.compute}
     moves = itertools.cycle([*rhythm, "send", "compute", "receive"])
