@@ -9,6 +9,7 @@ looked for there. Requests to models without state pass through here too. Knows 
 import asyncio
 import logging
 from collections import OrderedDict
+from typing import TypeVar
 
 from service.background import every
 from service.errors import InvalidArgument, ServiceError, stopping
@@ -21,13 +22,15 @@ from service.inference.under_way import UnderWay, told
 from service.metrics import Metrics
 from service.models.served import Models, ServedModel
 from service.settings import Settings
+from service.stores.store import now_ms
 from service.streams.live import Stream
 from service.streams.seam import Streams
 from service.streams.stepping import check_number, packed, steps_of
 from service.tensors import Array
 from service.tick.ready import Ready
 
-# Ids of which it is remembered that they timed out, or were started here.
+Value = TypeVar("Value")
+# Ids of which it is remembered that they timed out, or when they were begun here.
 _REMEMBERED = 10_000
 _SWEEP_SECONDS = 0.25
 _log = logging.getLogger(__name__)
@@ -54,8 +57,8 @@ class Sequences:
         self._live: dict[Key, Sequence] = {}
         self._expired: OrderedDict[Key, None] = OrderedDict()
         self._handover = handover if handover is not None and handover.possible else None
-        # What was started here is nowhere else to be found.
-        self._begun: OrderedDict[Key, None] = OrderedDict()
+        # When ids were last begun here: what was given before is an earlier sequence.
+        self._begun: OrderedDict[Key, int] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def infer(self, request: Request, done: Done) -> None:
@@ -95,7 +98,6 @@ class Sequences:
             done(told(error))
         else:
             sequence.busy = False
-            _remember(self._begun, key)
             self._take(key, sequence, request, done)
         self._go_on(key, sequence)
 
@@ -107,7 +109,7 @@ class Sequences:
         # Before anything is taken: what has left the store can't be refused any more.
         self._held.enter(request.caller)
         try:
-            stream = await handover.take(key, idle)
+            stream = await handover.take(key, idle, self._begun.get(key, 0))
             if stream is None:
                 raise self._not_started(key, sequence)
         except BaseException:
@@ -128,18 +130,14 @@ class Sequences:
             sequence = self._live[key] = Sequence(request.caller)
         if sequence.busy:
             sequence.waiting.append((request, done))
-        elif self._elsewhere(key, sequence, request):
+        elif sequence.stream is None and not request.start and self._handover is not None:
+            # Another server may have given it.
             sequence.busy = True
             task = asyncio.ensure_future(self._look_for(key, sequence, request, done))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         else:
             self._take(key, sequence, request, done)
-
-    def _elsewhere(self, key: Key, sequence: Sequence, request: Request) -> bool:
-        """Whether another server may have given the sequence of a request."""
-        strange = sequence.stream is None and key not in self._begun
-        return strange and not request.start and self._handover is not None
 
     async def sweep(self) -> None:
         """Ends sequences that were idle for too long, until it is cancelled."""
@@ -151,7 +149,7 @@ class Sequences:
             stream, idle = sequence.stream, self._held.now() - sequence.touched
             if stream is not None and not sequence.busy and idle > self._limit(stream.model):
                 self._end(key, sequence)
-                _remember(self._expired, key)
+                _remember(self._expired, key, None)
                 self._metrics.ended("sequence_expired")
 
     def _limit(self, model: ServedModel) -> float:
@@ -202,7 +200,7 @@ class Sequences:
             stream = self._held.begin(sequence, request)
             self._expired.pop(key, None)
             if self._handover is not None:
-                _remember(self._begun, key)
+                _remember(self._begun, key, now_ms())
         assert stream is not None
         number = key[1] if isinstance(key[1], int) else stream.number
         rows = packed(model, values, number, first=not stream.steps, last=request.end)
@@ -264,7 +262,8 @@ class Sequences:
         infer_alone(model, request, done)
 
 
-def _remember(keys: OrderedDict[Key, None], key: Key) -> None:
-    keys[key] = None
+def _remember(keys: OrderedDict[Key, Value], key: Key, value: Value) -> None:
+    keys[key] = value
+    keys.move_to_end(key)
     if len(keys) > _REMEMBERED:
         keys.popitem(last=False)

@@ -11,6 +11,7 @@ from foreign import accumulator
 from service.callers.access import Identity
 from service.callers.quotas import Limits, Quota
 from service.errors import ServiceError
+from service.stores.store import away, now_ms
 
 
 @pytest.fixture
@@ -74,11 +75,22 @@ async def test_a_sequence_that_was_silent_for_too_long_is_not_taken(tmp_path):
     assert (await new.infer(5, x=row(0, 0, 0))).reason == "SEQUENCE_NOT_STARTED"
 
 
-async def test_what_was_begun_here_is_looked_for_nowhere_else(servers):
+async def test_an_id_that_was_used_here_before_is_found_when_another_server_gives_it(servers):
     old, new = servers
+    for _ in range(2):
+        await new.infer(5, start=True, end=True, x=row(7, 8, 9))
+        await old.infer(5, start=True, x=row(1, 2, 3))
+        await old.sequences.hand_over()
+        old.sequences._leaving = False
+        assert arrays(await new.infer(5, end=True, x=row(0, 0, 0)))["y"].tolist() == [[3, 6, 9]]
+
+
+async def test_what_was_given_before_an_id_was_begun_here_is_an_earlier_sequence(tmp_path):
+    path, store = accumulator(tmp_path / "acc"), DurableStore(10**6, clock=lambda: now_ms() - 1000)
+    old, new = Calls(load(path), store=store), Calls(load(path), store=store)
     await old.infer(5, start=True, x=row(1, 2, 3))
-    await new.infer(5, start=True, end=True, x=row(1, 2, 3))
     await old.sequences.hand_over()
+    await new.infer(5, start=True, end=True, x=row(7, 8, 9))
     assert (await new.infer(5, x=row(0, 0, 0))).reason == "SEQUENCE_NOT_STARTED"
 
 
@@ -128,3 +140,57 @@ async def test_an_unforeseen_failure_while_a_sequence_is_looked_for_is_told(serv
         assert (await first).reason == "INTERNAL"
         assert (await second).reason == "SEQUENCE_NOT_STARTED"
     assert arrays(await new.infer(5, x=row(0, 0, 0)))["y"].tolist() == [[3, 6, 9]]
+
+
+class Removing(DurableStore):
+    """Does what a test wants before it removes the next stream."""
+
+    before = None
+
+    async def remove(self, *removal):
+        before, self.before = self.before, None
+        if before is not None:
+            await before()
+        return await super().remove(*removal)
+
+
+@pytest.fixture
+async def given(tmp_path):
+    """A store with a sequence that was given to it, and two servers that may take it."""
+    path, store = accumulator(tmp_path / "acc"), Removing(10**6)
+    old, *others = (Calls(load(path), store=store) for _ in range(3))
+    await old.infer(5, start=True, x=row(1, 2, 3))
+    await old.sequences.hand_over()
+    return store, *others
+
+
+async def test_a_sequence_that_goes_on_here_goes_on_nowhere_else(given):
+    _, here, there = given
+    assert arrays(await here.infer(5, x=row(0, 0, 0)))["y"].tolist() == [[3, 6, 9]]
+    assert (await there.infer(5, x=row(0, 0, 0))).reason == "SEQUENCE_NOT_STARTED"
+
+
+async def test_a_sequence_goes_on_nowhere_while_it_cannot_be_removed(given):
+    store, here, there = given
+
+    async def fails():
+        raise away("a test's", "it is away")
+
+    store.before = fails
+    assert (await here.infer(5, x=row(0, 0, 0))).reason == "STORE_UNAVAILABLE"
+    assert here.streams.live == 0
+    assert arrays(await there.infer(5, x=row(0, 0, 0)))["y"].tolist() == [[3, 6, 9]]
+    assert (await here.infer(5, x=row(0, 0, 0))).reason == "SEQUENCE_NOT_STARTED"
+
+
+async def test_of_two_servers_that_take_a_sequence_the_later_has_it(given):
+    store, here, there = given
+    later = []
+
+    async def overtakes():
+        later.append(await there.infer(5, x=row(0, 0, 0)))
+
+    store.before = overtakes
+    assert (await here.infer(5, x=row(0, 0, 0))).reason == "SEQUENCE_NOT_STARTED"
+    assert here.streams.live == 0
+    assert arrays(later[0])["y"].tolist() == [[3, 6, 9]]
