@@ -7,7 +7,7 @@ written. It is the default, and the plain form against which the other stores ar
 from collections import OrderedDict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby, takewhile
+from itertools import groupby, islice, takewhile
 
 from service.stores.store import (
     TOMBSTONE_BYTES,
@@ -16,8 +16,9 @@ from service.stores.store import (
     Fate,
     Held,
     Record,
-    full,
+    crowded,
     now_ms,
+    spared_tombstones,
     weight,
 )
 
@@ -188,19 +189,18 @@ class MemoryStore:
         if excess <= 0:
             return
         coming = {record.stream_id for record in records}
-        tombstones, evicted = [], []
-        for stream_id in self._oldest(self._gone, coming):
-            if excess <= 0:
-                break
-            tombstones.append(stream_id)
-            excess -= TOMBSTONE_BYTES
-        for stream_id in self._oldest(self._kept, coming):
-            if excess <= 0:
-                break
-            evicted.append(stream_id)
-            excess -= self._weight(stream_id) - TOMBSTONE_BYTES
+        gone, tombstones, evicted = self._oldest(self._gone, coming), list[str](), list[str]()
+        there = len(self._gone) - sum(one in self._gone for one in coming)
+        beyond = max(there - spared_tombstones(self._max_bytes), 0)
+        for old in (islice(gone, beyond), self._oldest(self._kept, coming), gone):
+            for stream_id in old:
+                if excess <= 0:
+                    break
+                kept = stream_id in self._kept
+                (evicted if kept else tombstones).append(stream_id)
+                excess -= self._weight(stream_id) - (TOMBSTONE_BYTES if kept else 0)
         if excess > 0:
-            raise full("memory:", f"live streams take all of its {self._max_bytes} bytes")
+            raise crowded("memory:", self._max_bytes, self._live_ms)
         for stream_id in tombstones:
             self._drop(stream_id)
         for stream_id in evicted:

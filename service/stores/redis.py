@@ -20,7 +20,18 @@ from redis.exceptions import NoScriptError, OutOfMemoryError, RedisError, Respon
 from service.errors import SettingsError, Unavailable
 from service.stores import redis_scripts as scripts
 from service.stores.gathering import Gathering
-from service.stores.store import LIVE_SECONDS, Claim, Clock, Fate, Held, Record, away, full, now_ms
+from service.stores.store import (
+    LIVE_SECONDS,
+    Claim,
+    Clock,
+    Fate,
+    Held,
+    Record,
+    away,
+    crowded,
+    full,
+    now_ms,
+)
 
 # A call of an open stream waits for no longer: a Redis that hangs must not hold it up.
 CALL_SECONDS: Final = 1.5
@@ -189,7 +200,7 @@ class RedisStore:
     def _refusal(self, error: Exception) -> Unavailable:
         if isinstance(error, ResponseError):
             if "STOREFULL" in str(error):
-                return full(self._place, f"live streams take all of its {self._max_bytes} bytes")
+                return crowded(self._place, self._max_bytes, self._live_ms)
             # The driver takes its mark, OOM, off the text.
             if isinstance(error, OutOfMemoryError) or "OOM" in str(error):
                 return full(self._place, "Redis has reached its maxmemory")

@@ -11,7 +11,7 @@ epoch that this server has seen; then its own.
 
 from typing import Final
 
-from service.stores.store import RECORD_BYTES, TOMBSTONE_BYTES
+from service.stores.store import MOST_SPARED, RECORD_BYTES, SPARED_SHARE, TOMBSTONE_BYTES
 
 # Braces, so that all keys would lie on one node of a cluster.
 BASE: Final = "{statewise}"
@@ -61,18 +61,27 @@ end
 -- Chooses all that has to go before anything does, so that a full store is left as it was.
 local function make_room(growth)
     local excess = tonumber(redis.call('GET', base .. ':bytes') or '0') + growth - most
-    local chosen = {{}}
-    for _, set in ipairs({{':gone', ':kept'}}) do
-        local from = 0
-        while excess > 0 do
+    if excess <= 0 then return true end
+    local chosen, taken = {{}}, {{}}
+    -- The youngest tombstones go last.
+    local beyond = redis.call('ZCARD', base .. ':gone')
+        - math.min(math.floor(most / ({SPARED_SHARE} * TOMBSTONE)), {MOST_SPARED})
+    for id in pairs(mine) do
+        if redis.call('ZSCORE', base .. ':gone', id) then beyond = beyond - 1 end
+    end
+    local all = math.huge
+    for _, turn in ipairs({{{{':gone', beyond}}, {{':kept', all}}, {{':gone', all}}}}) do
+        local set, left_to_take, from = turn[1], turn[2], 0
+        while excess > 0 and left_to_take > 0 do
             local old = redis.call('ZRANGEBYSCORE', base .. set, '-inf', before, 'LIMIT', from, 64)
             if #old == 0 then break end
             for _, id in ipairs(old) do
-                if excess <= 0 then break end
+                if excess <= 0 or left_to_take <= 0 then break end
                 local epoch, _, weight = look(id)
                 local left = set == ':kept' and TOMBSTONE or 0
                 -- One that is about to be written is no gain.
-                if not mine[id] then
+                if not mine[id] and not taken[id] then
+                    taken[id], left_to_take = true, left_to_take - 1
                     chosen[#chosen + 1] = {{id, epoch, left}}
                     excess = excess - weight + left
                 end

@@ -17,7 +17,18 @@ from service.stores import sqlite_file
 from service.stores.gathering import Gathering
 from service.stores.reserve import Reserve
 from service.stores.sqlite_table import Table
-from service.stores.store import LIVE_SECONDS, Claim, Clock, Fate, Held, Record, away, full, now_ms
+from service.stores.store import (
+    LIVE_SECONDS,
+    Claim,
+    Clock,
+    Fate,
+    Held,
+    Record,
+    away,
+    crowded,
+    full,
+    now_ms,
+)
 
 Result = TypeVar("Result")
 
@@ -47,10 +58,10 @@ class SqliteStore:
             SettingsError: the file can't be used.
         """
         self._path = path
-        self._max_bytes = max_bytes
+        self._max_bytes, self._live_ms = max_bytes, int(live_seconds * 1e3)
         self._reserve = Reserve(path.with_name(f"{path.name}-reserve"))
         self._connection = self._open()
-        self._table = Table(self._connection, max_bytes, int(live_seconds * 1e3), clock)
+        self._table = Table(self._connection, max_bytes, self._live_ms, clock)
         self._thread = ThreadPoolExecutor(1, "state-store")
         self._closed = False
         self._begins: Gathering[Record, Claim] = Gathering(
@@ -151,8 +162,7 @@ class SqliteStore:
         try:
             return self._transaction(work)
         except OverflowError:
-            why = f"live streams take all of its {self._max_bytes} bytes"
-            raise full(str(self._path), why) from None
+            raise crowded(str(self._path), self._max_bytes, self._live_ms) from None
 
     def _commit(self, work: Callable[[], Result]) -> Result:
         """A transaction that has to be possible on a full disk too."""

@@ -18,6 +18,7 @@ from service.stores.store import (
     Fate,
     Held,
     Record,
+    spared_tombstones,
     weight,
 )
 
@@ -217,18 +218,29 @@ class Table:
         """
         before = min(now - self._live_ms, now - 1)
         excess, evicted = self._excess(), 0
+        beyond = self._beyond(excess) if excess > 0 else 0
         while excess > 0:
-            gone = self._oldest("<>", before, excess)
-            kept = [] if gone else self._oldest("=", before, excess)
-            if gone:
+            gone = self._oldest("<>", before, excess)[: beyond or None]
+            kept = [] if gone and beyond else self._oldest("=", before, excess)
+            if gone and not kept:
                 marks = ",".join("?" * len(gone))
                 self._execute(f"DELETE FROM streams WHERE id IN ({marks})", gone)
+                beyond = max(beyond - len(gone), 0)
             elif kept:
                 evicted += self._bury(Fate.EVICTED, ",".join("?" * len(kept)), kept)
             else:
                 raise OverflowError
             excess = self._excess()
         self.evicted += evicted
+
+    def _beyond(self, excess: int) -> int:
+        """How many tombstones go before records do, of those that this excess takes."""
+        spared = spared_tombstones(self._max_bytes)
+        (there,) = self._execute(
+            "SELECT count(*) FROM (SELECT 1 FROM streams WHERE fate <> 'kept' LIMIT ?)",
+            (spared + excess // TOMBSTONE_BYTES + 1,),
+        ).fetchone()
+        return max(int(there) - spared, 0)
 
     def _oldest(self, relation: str, before: int, excess: int) -> list[str]:
         """The oldest ids, as many as are needed, a few at most."""

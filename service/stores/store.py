@@ -8,8 +8,10 @@ that was closed or has expired leaves a tombstone for a while, which fences too 
 apart from a stream that never was.
 
 A store has a bound. Where a write would pass it, tombstones go first and then records, oldest
-first, which become tombstones. What was written or touched within the last `LIVE_SECONDS` stays,
-since some server has the stream in its hands: rather than that the store says that it is full.
+first, which become tombstones; the youngest tombstones (`spared_tombstones`) go last, since whoever
+comes back for an evicted stream would otherwise be told that there never was one. What was written
+or touched within the last `LIVE_SECONDS` stays, since some server has the stream in its hands:
+rather than that the store says that it is full.
 
 Knows nothing of models, blobs or streams: a payload is bytes.
 """
@@ -27,6 +29,9 @@ LIVE_SECONDS: Final = 120.0
 # What a record takes beside its payload, and what a tombstone takes: ids, names, indices.
 RECORD_BYTES: Final = 512
 TOMBSTONE_BYTES: Final = 128
+# Of the bound, what tombstones may take from records: one part of so many; and how many at most.
+SPARED_SHARE: Final = 8
+MOST_SPARED: Final = 10_000
 # No caller has this name: a claim for it changes nothing, and tells what is there.
 NOBODY: Final = "\0"
 # Milliseconds since 1970.
@@ -161,6 +166,14 @@ class Store(Protocol):
         """Lets go of what it holds open."""
 
 
+def spared_tombstones(max_bytes: int) -> int:
+    """How many tombstones, the youngest, outlast records that nobody holds.
+
+    An eighth of the room, and no more than can be counted in SQLite beside every write.
+    """
+    return min(max_bytes // (SPARED_SHARE * TOMBSTONE_BYTES), MOST_SPARED)
+
+
 def weight(record: Record) -> int:
     """Bytes of the bound that a record takes."""
     return RECORD_BYTES + len(record.payload)
@@ -176,6 +189,14 @@ def full(where: str, why: str) -> Unavailable:
     return Unavailable(
         f"the state store {where} is full: {why}", reason="STORE_FULL", retry_after=5.0
     )
+
+
+def crowded(where: str, max_bytes: int, live_ms: int) -> Unavailable:
+    """The store takes no more, and nothing in it is old enough to make room."""
+    why = f"its {max_bytes} bytes can't hold what is to be written"
+    if live_ms:
+        why += f" beside what was written or used within {live_ms / 1e3:g} s, which stays"
+    return full(where, f"{why}; set a larger --state-bytes")
 
 
 def away(where: str, why: str) -> Unavailable:

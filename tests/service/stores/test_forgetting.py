@@ -146,6 +146,68 @@ async def test_tombstones_go_before_records(shelf: Shelf) -> None:
     assert fates == [Fate.UNKNOWN, Fate.CLOSED, Fate.KEPT]
 
 
+async def test_the_youngest_tombstones_outlast_records_that_nobody_holds(shelf: Shelf) -> None:
+    # Two tombstones are an eighth of it; the last eviction's is one more, until the next write.
+    store = shelf.open(4 * RECORD_BYTES)
+    for number in range(12):
+        await store.begin(a_record(f"s{number:02}"))
+        shelf.clock.pass_seconds(LIVE_SECONDS + 1)
+
+    fates = [(await store.claim(f"s{number:02}", "ada")).fate for number in range(12)]
+    assert fates == [Fate.UNKNOWN] * 6 + [Fate.EVICTED] * 3 + [Fate.KEPT] * 3
+    assert store.evicted == 9
+
+
+async def test_the_youngest_tombstones_go_where_no_record_can(shelf: Shelf) -> None:
+    store = shelf.open(2 * RECORD_BYTES)
+    epoch = (await store.begin(a_record("held"))).epoch
+    await store.remove("closed", 99)
+    shelf.clock.pass_seconds(LIVE_SECONDS + 1)
+    await store.touch([("held", epoch)])
+    assert (await store.claim("closed", "ada")).fate is Fate.CLOSED
+
+    await store.begin(a_record("new"))
+
+    fates = [(await store.claim(one, "ada")).fate for one in ("closed", "held", "new")]
+    assert fates == [Fate.UNKNOWN, Fate.KEPT, Fate.KEPT]
+
+
+async def test_spared_tombstones_are_counted_without_the_one_that_is_written(shelf: Shelf) -> None:
+    # Two are spared; of the three, one is about to be a record again.
+    store = shelf.open(4 * RECORD_BYTES)
+    for number in range(3):
+        await store.remove(f"closed{number}", 1)
+    await store.begin(a_record("old"))
+    shelf.clock.pass_seconds(LIVE_SECONDS + 1)
+
+    await store.begin(a_record("closed0", b"x" * (RECORD_BYTES + 2 * TOMBSTONE_BYTES + 1)))
+
+    fates = [(await store.claim(one, "ada")).fate for one in ("closed0", "closed1", "old")]
+    assert fates == [Fate.KEPT, Fate.CLOSED, Fate.EVICTED]
+
+
+async def test_no_tombstone_makes_room_twice(shelf: Shelf) -> None:
+    store = shelf.open(4 * RECORD_BYTES)
+    for number in range(4):
+        await store.remove(f"closed{number}", 1)
+    shelf.clock.pass_seconds(LIVE_SECONDS + 1)
+    await store.begin(a_record("held"))
+
+    await store.begin(a_record("new", b"x" * 2 * RECORD_BYTES))
+
+    assert await store.held() == Held(2, 4 * RECORD_BYTES)
+
+
+async def test_a_full_store_says_what_stays_in_it_and_what_to_do(shelf: Shelf) -> None:
+    store = shelf.open(2 * RECORD_BYTES)
+    for one in "ab":
+        await store.begin(a_record(one))
+
+    says = f"its {2 * RECORD_BYTES} bytes can't hold .* within 10 s, which stays; set a larger --s"
+    with pytest.raises(Unavailable, match=says):
+        await store.begin(a_record("c"))
+
+
 async def test_a_store_tells_how_much_it_holds_and_whom_it_has_evicted(shelf: Shelf) -> None:
     store = shelf.open(2 * RECORD_BYTES + TOMBSTONE_BYTES + 64)
     assert await store.held() == Held(0, 0)
