@@ -37,7 +37,7 @@ def test_a_csv_recording_gives_a_line_a_step(stream, write, chunk):
 
     assert code == 0
     np.testing.assert_array_equal(numbers(lines), ANSWERS)
-    assert "note: columns left unused: time\n" in err
+    assert "note: columns left unused: time; all rows go as one stream (--entity COLUMN=" in err
     assert "7 steps in" in err
     assert "latency p50" in err
 
@@ -117,7 +117,7 @@ MISTAKES = {
     "empty": ("r.csv", "", [], "it is empty; write a header line and a line a step"),
     "header": ("r.csv", "ax,ay,az\n", [], "it has no steps; a recording has at least one"),
     "column": ("r.csv", "ax,ay,acc_z\n1,2,3\n", [], "no column 'az'; the nearest is 'acc_z'"),
-    "twice": ("r.csv", "ax,ay,az,ay\n", [], "column 'ay' is there 2 times; keep one"),
+    "twice": ("r.csv", "ax,ay,az,ay\n1,2,3,4\n", [], "column 'ay' is there 2 times; keep one"),
     "word": ("r.csv", "ax,ay,az\n1,2,x\n", [], ", line 2: column 'az' is 'x'; write a finite"),
     "nan": ("r.csv", "ax,ay,az\n1,nan,3\n", [], ", line 2: column 'ay' is 'nan'; write a finite"),
     "blank": ("r.csv", "ax,ay,az\n1,,3\n", [], ", line 2: column 'ay' is ''; write a finite"),

@@ -25,6 +25,11 @@ class Latency:
         yield
         self._seconds.append(time.perf_counter() - start)
 
+    @property
+    def chunks(self) -> int:
+        """How many have their outputs."""
+        return len(self._seconds)
+
     def summary(self, steps: int) -> str:
         """One line for people.
 

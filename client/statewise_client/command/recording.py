@@ -4,21 +4,24 @@ Owns the choice of the reader by the file's ending, and that a recording has at 
 Knows nothing of streams.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from statewise_client.command.files import STDIN, load_npy, open_csv, open_parquet
-from statewise_client.command.table import Entity, Selection, steps, unused
+from statewise_client.command.table import Entity, Selection, select, steps, unused
 from statewise_client.errors import InputError
 
 _TABLES = {".csv": open_csv, ".parquet": open_parquet}
 _ARRAY = ".npy"
 _Steps = Iterator[NDArray[np.generic]]
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,9 @@ class Recording:
 
     steps: _Steps
     unused: tuple[str, ...] = ()
+
+
+ForFeatures = Callable[[Sequence[str]], Recording]
 
 
 def check(source: str, selection: Selection) -> None:
@@ -62,45 +68,55 @@ def check(source: str, selection: Selection) -> None:
 
 
 @contextmanager
-def read(source: str, features: Sequence[str], selection: Selection) -> Iterator[Recording]:
+def opened(source: str, selection: Selection) -> Iterator[ForFeatures]:
     """Opens a recording that passed `check`, and closes it at the end of the block.
+
+    A file is read as far as the recording's first row, so that most mistakes show before a server
+    is asked for a stream; of standard input the header alone, since its rows may come much later.
 
     Args:
         source: a path, or "-" for CSV on standard input.
-        features: the model's, in their order.
         selection: what of a table to take.
 
+    Yields:
+        The recording for the features of a model, in their order. It raises InputError where it is
+        none for this model; at once, or from the steps at the place of the mistake.
+
     Raises:
-        InputError: it is not a recording for this model; at once, or from the steps at the place
-            of the mistake.
+        InputError: it can't be read, has no steps, or lacks a column of the selection.
     """
     kind, entity = _kind(source), selection.entity
     if kind == _ARRAY:
-        yield Recording(_not_empty(_array_steps(source, len(features)), source, entity))
+        array = load_npy(source)
+        yield lambda features: Recording(_array_steps(array, source, len(features)))
         return
     with _TABLES.get(kind, open_csv)(source) as table:
-        found = _not_empty(steps(table, features, selection), source, entity)
-        yield Recording(found, unused(table, features, selection))
+        rows = _not_empty(select(table, selection).rows, source, entity)
+        if source != STDIN:
+            rows = chain([next(rows)], rows)
+        picked = replace(table, rows=rows)
+        yield lambda features: Recording(
+            steps(picked, features), unused(picked, features, selection)
+        )
 
 
 def _kind(source: str) -> str:
     return Path(source).suffix.lower()
 
 
-def _array_steps(source: str, features: int) -> _Steps:
-    array = load_npy(source)
+def _array_steps(array: NDArray[np.generic], source: str, features: int) -> _Steps:
     if array.ndim != 2 or array.shape[1] != features:
         raise InputError(
             f"{source}: its shape is {array.shape}; this model takes (steps, {features})"
         )
-    return iter(array)
+    return _not_empty(iter(array), source, None)
 
 
-def _not_empty(found: _Steps, source: str, entity: Entity | None) -> _Steps:
+def _not_empty(found: Iterator[_T], source: str, entity: Entity | None) -> Iterator[_T]:
     empty = True
-    for step in found:
+    for one in found:
         empty = False
-        yield step
+        yield one
     if empty and entity:
         raise InputError(f"{source}: no row has {entity.column} = {entity.value}; correct --entity")
     if empty:

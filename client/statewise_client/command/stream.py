@@ -2,7 +2,8 @@
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from itertools import islice
 
 import numpy as np
@@ -14,7 +15,7 @@ from statewise_client.command.latency import Latency
 from statewise_client.command.lines import FORMATS
 from statewise_client.command.pace import pace_of
 from statewise_client.command.table import Entity, Selection
-from statewise_client.errors import InputError
+from statewise_client.errors import ChunkRefused, InputError, StatewiseError
 from statewise_client.reconnect import RESUME_SECONDS
 
 _DESCRIPTION = """\
@@ -92,6 +93,7 @@ def run(options: argparse.Namespace) -> int:
     recording.check(options.input, selection)
     _check_states(options)
     with (
+        recording.opened(options.input, selection) as for_features,
         connection.client(options, options.resume_timeout) as client,
         client.open(
             options.model,
@@ -102,16 +104,41 @@ def run(options: argparse.Namespace) -> int:
             ephemeral=options.ephemeral,
             replace=options.replace,
         ) as stream,
-        recording.read(options.input, stream.info.features, selection) as found,
     ):
-        if found.unused:
-            print(f"note: columns left unused: {', '.join(found.unused)}", file=sys.stderr)
-        latency = _play(stream, found.steps, options)
+        latency = Latency()
+        with _nothing_left(stream, latency, options):
+            found = for_features(stream.info.features)
+            if found.unused:
+                _note_unused(found.unused, entity)
+            _play(stream, found.steps, options, latency)
         taken = stream.close(return_state=options.state_out is not None) - stream.info.steps
         if options.state_out is not None:
             blobs.store(options.state_out, stream.state)
         print(latency.summary(taken), file=sys.stderr)
     return 0
+
+
+@contextmanager
+def _nothing_left(stream: Stream, latency: Latency, options: argparse.Namespace) -> Iterator[None]:
+    """Closes a stream that a mistake ends before its first step: nobody would ever go on with it.
+
+    One that was kept before is left as it is.
+    """
+    try:
+        yield
+    except (InputError, ChunkRefused) as mistake:
+        is_new = not (latency.chunks or options.resume or stream.is_over)
+        if is_new and getattr(mistake, "outputs", None) is None:
+            with suppress(StatewiseError):
+                stream.close()
+        raise
+
+
+def _note_unused(columns: Sequence[str], entity: Entity | None) -> None:
+    note = f"note: columns left unused: {', '.join(columns)}"
+    if entity is None:
+        note += "; all rows go as one stream (--entity COLUMN=VALUE takes those of one recording)"
+    print(note, file=sys.stderr)
 
 
 def _check_states(options: argparse.Namespace) -> None:
@@ -125,11 +152,13 @@ def _check_states(options: argparse.Namespace) -> None:
 
 
 def _play(
-    stream: Stream, steps: Iterator[NDArray[np.generic]], options: argparse.Namespace
-) -> Latency:
+    stream: Stream,
+    steps: Iterator[NDArray[np.generic]],
+    options: argparse.Namespace,
+    latency: Latency,
+) -> None:
     pace = pace_of(stream.info, realtime=options.realtime)
     write = FORMATS[options.format](stream.info, sys.stdout)
-    latency = Latency()
     taken, before = 0, stream.info.steps
     while chunk := list(islice(steps, options.chunk)):
         pace.wait_for(taken)
@@ -140,4 +169,3 @@ def _play(
         # Whoever reads the lines wants each when it is there.
         sys.stdout.flush()
         taken += len(chunk)
-    return latency

@@ -6,7 +6,7 @@ nothing of file formats: rows in, steps out.
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any, NamedTuple, Self
 
@@ -76,22 +76,29 @@ class Selection:
     order: str | None = None
 
 
-def steps(
-    table: Table, features: Sequence[str], selection: Selection
-) -> Iterator[NDArray[np.float64]]:
-    """The table's steps, each (features,), in the order of its rows.
+def select(table: Table, selection: Selection) -> Table:
+    """The table with the recording's rows alone.
 
     Raises:
-        InputError: a column is missing or there twice, at once; a cell is no finite number, or does
-            not come after the one above it, when its row is reached.
+        InputError: a column is missing or there twice, at once; a cell does not come after the one
+            above it, when its row is reached.
     """
-    places = [place_of(table, feature) for feature in features]
     rows = table.rows
     if selection.entity is not None:
         rows = _of_entity(table, rows, selection.entity)
     if selection.order is not None:
         rows = rising(table, rows, place_of(table, selection.order))
-    return _numbers(table, rows, places)
+    return replace(table, rows=rows)
+
+
+def steps(table: Table, features: Sequence[str]) -> Iterator[NDArray[np.float64]]:
+    """The table's steps, each (features,), in the order of its rows.
+
+    Raises:
+        InputError: a column is missing or there twice, at once; a cell is no finite number, when
+            its row is reached.
+    """
+    return _numbers(table, [place_of(table, feature) for feature in features])
 
 
 def _of_entity(table: Table, rows: Iterator[Row], entity: Entity) -> Iterator[Row]:
@@ -156,10 +163,8 @@ def place_of(table: Table, column: str) -> int:
     raise InputError(f"{table.source}: there is no column {column!r}; {hint}")
 
 
-def _numbers(
-    table: Table, rows: Iterator[Row], places: Sequence[int]
-) -> Iterator[NDArray[np.float64]]:
-    for row in rows:
+def _numbers(table: Table, places: Sequence[int]) -> Iterator[NDArray[np.float64]]:
+    for row in table.rows:
         yield np.array([number_at(table, row, place) for place in places])
 
 
