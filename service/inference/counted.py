@@ -11,6 +11,7 @@ from service.errors import ServiceError
 from service.inference.requests import Request
 from service.inference.sequence import Sequence
 from service.metrics import Metrics
+from service.models.served import ServedModel
 from service.streams.live import Stream
 from service.streams.seam import Streams
 
@@ -39,16 +40,25 @@ class CountedStreams:
             self._metrics.refused_open(error.reason)
             raise
 
-    def begin(self, sequence: Sequence, request: Request) -> Stream:
-        """A new stream for a sequence, in place of the one that it had."""
-        self.release(sequence)
-        self.enter(request.caller)
+    def begin(self, sequence: Sequence, request: Request, model: ServedModel) -> Stream:
+        """A new stream for a sequence, in place of the one that it had; refused, it has that still.
+
+        No step of the model is under way, so that the slot of what it had is free at once.
+        """
+        old = sequence.stream
+        if old is None:
+            self.enter(request.caller)
+        elif not self._streams.draining and old.model is model:
+            self._streams.close(old)
         try:
+            # The latest of the name: its file may have been read again.
             stream = self._streams.open(request.model, request.version)
         except ServiceError:
-            request.caller.leave()
+            if old is None:
+                request.caller.leave()
             raise
-        # The latest of the name: its file may have been read again.
+        if old is not None:
+            self._streams.close(old)
         self.put(sequence, stream, request.caller)
         return stream
 

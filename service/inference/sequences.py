@@ -7,12 +7,13 @@ looked for there. Requests to models without state pass through here too. Knows 
 """
 
 import asyncio
+import contextlib
 import logging
 from collections import OrderedDict
 from typing import TypeVar
 
 from service.background import every
-from service.errors import InvalidArgument, ServiceError, stopping
+from service.errors import InvalidArgument, NotFound, ServiceError, stopping
 from service.inference.alone import infer_alone, spend
 from service.inference.counted import CountedStreams
 from service.inference.handover import Handover, Key
@@ -159,8 +160,25 @@ class Sequences:
         return said * 1e-6 or self._idle_seconds
 
     def _take(self, key: Key, sequence: Sequence, request: Request, done: Done) -> None:
-        """Begins a request of a sequence that has none under way."""
+        """Begins a request of a sequence that has none under way, once there is room for it."""
 
+        def begin() -> None:
+            sequence.busy = False
+            self._step(key, sequence, request, done)
+            if not sequence.busy:
+                self._go_on(key, sequence)
+
+        if request.start:
+            # A stream that has closed, perhaps this sequence's own, gives its slot back when the
+            # batch under way has landed.
+            with contextlib.suppress(NotFound):
+                model = self._models.find(request.model, request.version)
+                sequence.busy = True
+                model.batcher.at_rest(begin)
+                return
+        begin()
+
+    def _step(self, key: Key, sequence: Sequence, request: Request, done: Done) -> None:
         def land(ready: Ready) -> None:
             self._land(key, sequence, request, ready, done)
 
@@ -173,8 +191,6 @@ class Sequences:
             if not isinstance(error, ServiceError):
                 # Nobody can say what was done of it.
                 self._held.release(sequence)
-            if sequence.stream is None:
-                self._live.pop(key, None)
             done(told(error))
 
     def _stepped(self, key: Key, sequence: Sequence, request: Request) -> tuple[Stream, Array, int]:
@@ -195,9 +211,9 @@ class Sequences:
             check_number(model, key[1])
         spend(request, model, steps)
         if request.start:
+            stream = self._held.begin(sequence, request, model)
             if live:
                 self._metrics.sequence_restarted()
-            stream = self._held.begin(sequence, request)
             self._expired.pop(key, None)
             if self._handover is not None:
                 _remember(self._begun, key, now_ms())
@@ -210,7 +226,7 @@ class Sequences:
         """Why a request without START can't be taken."""
         ended = sequence.stream.ended if sequence.stream is not None else None
         if ended is not None:
-            self._end(key, sequence)
+            self._held.release(sequence)
             return ended
         return not_live(key, self._models.find(key[0]), expired=key in self._expired)
 

@@ -19,9 +19,9 @@ from service.streams.seam import Streams
 from service.tensors import wire_name
 
 
-def load(path: Path):
+def load(path: Path, max_streams: int = 64):
     entry = Entry(path.parent.parent.name, int(path.parent.name), path)
-    return load_model(entry, Settings(path, max_streams=64), Metrics())
+    return load_model(entry, Settings(path, max_streams=max_streams), Metrics())
 
 
 class Calls:

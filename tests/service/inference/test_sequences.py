@@ -74,6 +74,9 @@ async def test_two_requests_of_one_sequence_in_flight_keep_their_order(tmp_path)
     assert [arrays(one)["y"][0, 0] for one in found] == [3, 7, 13]
     assert waiting[3].result().reason == "SEQUENCE_NOT_STARTED"
     assert arrays(last)["y"][0, 0] == 11
+    # It goes on, though what came before it was refused.
+    assert arrays(await calls.infer("a", end=True, x=row(0, 0, 0)))["y"][0, 0] == 11
+    assert calls.streams.live == 0
 
 
 async def test_an_idle_sequence_ends_and_its_id_is_told_so(tmp_path):
