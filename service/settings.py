@@ -96,7 +96,7 @@ class Settings:
         checkpoint_steps: a stream that took so many steps since its last checkpoint has one now; 0
             leaves it to the time.
         max_unacknowledged_bytes: results of one stream that are kept until its caller says that it
-            has them. Beyond that the oldest go, and can't be sent again.
+            has them. Beyond that the oldest go, and can't be sent again; the newest stays.
         drain_seconds: how long open streams may go on after SIGTERM that no other server can go
             on with: all those with a memory store, else the ephemeral ones. Below the 30 s that
             orchestrators wait before they kill.

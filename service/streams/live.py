@@ -49,10 +49,13 @@ class Keeping:
         self.since = 0.0
 
     def add(self, sequence: int, outputs: Array, most: int | None = None) -> None:
-        """Remembers a result, (steps, outputs), in at most so many bytes of all."""
+        """Remembers a result, (steps, outputs), in at most so many bytes of all but the newest.
+
+        That one stays however large it is: a call that breaks before it is written asks for it.
+        """
         self.results.append((sequence, outputs))
         self.unacknowledged += outputs.nbytes
-        while most is not None and self.unacknowledged > most:
+        while most is not None and self.unacknowledged > most and len(self.results) > 1:
             self._drop()
 
     def acknowledge(self, sequence: int | None) -> None:
