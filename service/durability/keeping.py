@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import islice
 
 from service.background import turn
@@ -49,8 +50,7 @@ class Keeper:
         """
         self.store, keys = store, keys or StateKeys()
         self.key, self.previous = keys.signing, keys.previous
-        self._settings = settings
-        self._metrics = metrics
+        self._settings, self._metrics = settings, metrics
         # Ends a stream that another server has claimed.
         self.on_fenced: Callable[[Stream], object] = lambda stream: None
         self._dirty: dict[str, Stream] = {}
@@ -154,13 +154,15 @@ class Keeper:
             return await self.store.claim(stream_id, owner)
 
     async def replace(self, record: Record) -> Claim:
-        """Lets a new stream take the place of one that is kept, and fences whoever has that."""
+        """Puts a new stream in the place of one that is kept, and fences its server."""
         async with self._writing:
             await self._settle(record.stream_id)
             claim = await self.store.claim(record.stream_id, record.owner)
-            if claim.epoch:
-                await self.store.remove(record.stream_id, claim.epoch)
-            return await self.store.begin(record)
+            if not claim.epoch:
+                return await self.store.begin(record)
+            # One write, so that where it fails, what was kept still is.
+            (written,) = await self.store.write([replace(record, epoch=claim.epoch)])
+            return Claim(claim.epoch if written else 0, Fate.CLOSED)
 
     async def read(self, stream_id: str) -> Record | None:
         """The newest record of a stream; what waits to be written of it goes first."""

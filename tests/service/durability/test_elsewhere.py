@@ -4,13 +4,13 @@ import asyncio
 
 import numpy as np
 import pytest
-from fakes import alone, chunk, distinct, fake_model
+from fakes import DurableStore, alone, chunk, distinct, fake_model
 from kept_server import kept_server, state_after
 from storage import a_record
 
 from service.durability import blob
-from service.errors import AlreadyExists, Exhausted, Gone, NotFound
-from service.stores.store import Fate
+from service.errors import AlreadyExists, Exhausted, Gone, NotFound, Unavailable
+from service.stores.store import Fate, full
 
 
 async def taken_on(inputs):
@@ -142,3 +142,64 @@ async def test_the_owner_of_a_copy_that_was_left_learns_that_the_stream_was_clos
         await here.operations.close("pump", "")
     assert caught.value.reason == "STREAM_CLOSED"
     assert here.streams.live == 0
+
+
+class Full(DurableStore):
+    """Takes nothing more while it is told so."""
+
+    is_full = False
+
+    async def begin(self, record):
+        if record.stream_id not in self._kept:
+            self._look()
+        return await super().begin(record)
+
+    async def write(self, records):
+        self._look()
+        return await super().write(records)
+
+    def _look(self):
+        if self.is_full:
+            raise full("memory:", "told to")
+
+
+async def test_who_is_refused_by_a_full_store_destroys_nothing_of_what_it_was_to_replace():
+    server = kept_server(Full(10**7))
+    inputs = distinct(4, 8)
+    old = await server.begun()
+    await server.push(old, inputs[:2])
+    server.kept.leave(old)
+    state = (await server.operations.export("pump", "")).state
+    server.store.is_full = True
+    with pytest.raises(Unavailable) as caught:
+        await server.begun(replace=True)
+    assert caught.value.reason == "STORE_FULL"
+    with pytest.raises(Unavailable):
+        await server.operations.keep(state, "pump", "", replace=True)
+    await server.kept.keeper.flush()
+    assert await server.stored() == (2, 2, state_after(inputs[:2]))
+
+    server.store.is_full = False
+    again = await server.resumed(received=2)
+    assert (await server.push(again, inputs[2:])).tobytes() == alone(inputs)[2:].tobytes()
+
+
+async def test_what_was_replaced_is_gone_where_the_new_one_came_second_to_the_last_slot():
+    server = kept_server(model=fake_model(capacity=1))
+    inputs = distinct(2, 9)
+    old = await server.begun()
+    await server.push(old, inputs)
+    server.kept.leave(old)
+    await server.kept.keeper.flush()
+    write = server.store.write
+
+    async def slow(records):
+        written = await write(records)
+        await server.begun("fan")
+        return written
+
+    server.store.write = slow
+    with pytest.raises(Exhausted):
+        await server.begun(replace=True)
+    await server.kept.keeper.flush()
+    assert (await server.store.claim("pump", "")).fate is Fate.CLOSED

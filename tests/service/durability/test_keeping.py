@@ -7,7 +7,6 @@ import pytest
 from fakes import OUTPUTS, DurableStore, alone, distinct, fake_model
 from kept_server import BreakableStore, kept_server, state_after
 
-from service.durability.openings import Opening, Resume
 from service.errors import Gone, Unavailable
 from service.stores.memory import MemoryStore
 from service.stores.store import Fate
@@ -287,17 +286,3 @@ async def test_results_that_nobody_acknowledges_are_kept_up_to_a_bound():
         await server.resumed(received=2)
     assert caught.value.reason == "OUTPUTS_LOST"
     assert (await server.resumed(received=3)).expected == 6
-
-
-@pytest.mark.parametrize("most", [0, 2 * 4 * OUTPUTS])
-async def test_the_newest_result_is_kept_however_large_it_is(most):
-    server = kept_server(DurableStore(10**6), max_unacknowledged_bytes=most)
-    inputs = distinct(4, 20)
-    stream = await server.begun()
-    await server.push(stream, inputs[:1], acknowledged=0)
-    await (await server.under_way(stream, inputs[1:]))
-    server.kept.leave(stream)
-    opening = Opening("fake", stream_id="pump", resume=Resume(received=1, replay_from=2))
-    opened = await server.kept.open(opening)
-    assert [one.data for one in opened.results] == [alone(inputs)[1:].tobytes()]
-    assert opened.stream.expected == 3

@@ -1,9 +1,9 @@
-"""Streams that are left, sent away or taken over: what becomes of their slots and states."""
+"""Streams that are left, sent away or taken over: what becomes of slots, states and results."""
 
 import asyncio
 
 import pytest
-from fakes import FakeEngine, alone, chunk, distinct, fake_model
+from fakes import OUTPUTS, DurableStore, FakeEngine, alone, chunk, distinct, fake_model
 from kept_server import kept_server, state_after
 
 from service.durability.openings import Opening, Resume
@@ -200,3 +200,17 @@ async def test_results_are_sent_again_however_often_a_call_breaks_before_the_nex
         opened = await server.kept.open(opening)
         stream = opened.stream
         assert [one.data for one in opened.results] == [row.tobytes() for row in alone(inputs)[1:]]
+
+
+@pytest.mark.parametrize("most", [0, 2 * 4 * OUTPUTS])
+async def test_the_newest_result_is_kept_however_large_it_is(most):
+    server = kept_server(DurableStore(10**6), max_unacknowledged_bytes=most)
+    inputs = distinct(4, 20)
+    stream = await server.begun()
+    await server.push(stream, inputs[:1], acknowledged=0)
+    await (await server.under_way(stream, inputs[1:]))
+    server.kept.leave(stream)
+    opening = Opening("fake", stream_id="pump", resume=Resume(received=1, replay_from=2))
+    opened = await server.kept.open(opening)
+    assert [one.data for one in opened.results] == [alone(inputs)[1:].tobytes()]
+    assert opened.stream.expected == 3
