@@ -6,6 +6,7 @@ traceback.
 """
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from service.offline import state_command
 from service.serve_arguments import add_serve
 from service.settings import Settings, from_environment
 
+_log = logging.getLogger(__name__)
 _SERVICE = """\
 Runs exported models: for live streams, each with a state of its own, and over files of history.
 
@@ -93,6 +95,8 @@ def _serve(options: argparse.Namespace) -> int:
     given.pop("run")
     settings = Settings.build(from_environment() | given)
     logs.configure(settings.log_format, settings.log_level)
+    for caution in () if settings.worker else settings.cautions:
+        _log.warning(caution)
     if settings.workers > 1:
         from service.supervisor import supervise
 

@@ -170,6 +170,23 @@ class Settings:
         """Whether nobody is asked who he is."""
         return self.token_file is None and self.tls_client_ca is None
 
+    @property
+    def cautions(self) -> list[str]:
+        """What can be meant so, and is a mistake more often; each with its remedy."""
+        found = []
+        if self.token_file and not self.tls_cert and not _is_loopback(self.host):
+            found.append(
+                f"host is {self.host}, and without TLS tokens can be read on their way to it; give "
+                "--tls-cert and --tls-key, or see that what stands before this server takes TLS"
+            )
+        if self.workers > 1 and self.state_store == "memory:":
+            found.append(
+                f"workers is {self.workers}, and each keeps states in a memory of its own: whether "
+                "a resume, an export or a close finds a stream depends on the worker that answers; "
+                "give --state-store sqlite:PATH or redis://HOST:PORT/DB"
+            )
+        return found
+
     def _check_access(self) -> None:
         if (self.tls_cert is None) != (self.tls_key is None):
             given, missing = ("tls_key", "tls_cert") if self.tls_key else ("tls_cert", "tls_key")

@@ -156,6 +156,11 @@ class Access:
 
     def _take(self, path: Path) -> None:
         callers = load_callers(path)
+        if not self._certificates and not any(one.token_hash for one in callers):
+            raise SettingsError(
+                f"token_file is {path}: its callers all have a certificate alone, and nobody is "
+                "asked for one; give --tls-client-ca, or a caller a token"
+            )
         for caller in callers:
             self._quotas.limit(caller.name, caller.max_streams, caller.max_steps_per_second)
         self._callers = [

@@ -46,9 +46,14 @@ def read_private(setting: str, path: Path) -> str:
         raise _unreadable(setting, path, error) from None
     except UnicodeDecodeError:
         raise SettingsError(f"{setting} is {path}, which is no text in UTF-8") from None
-    if look.st_mode & stat.S_IROTH:
-        _log.warning("%s is %s, which every account can read; chmod o-r it", setting, path)
+    warn_of_readers(setting, path, look.st_mode)
     return text
+
+
+def warn_of_readers(setting: str, path: Path, mode: int) -> None:
+    """Says in the log where a file's mode lets every account read what is secret."""
+    if mode & stat.S_IROTH:
+        _log.warning("%s is %s, which every account can read; chmod o-r it", setting, path)
 
 
 def _unreadable(setting: str, path: Path, error: OSError) -> SettingsError:

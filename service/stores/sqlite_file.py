@@ -1,14 +1,17 @@
 """An SQLite file that is a store of states: opened, recognised, laid out.
 
-Owns the file's schema and marks, its settings, and what an error of SQLite means. Knows nothing of
-what is done with the rows.
+Owns the file's schema and marks, its settings, who may read it, and what an error of SQLite
+means. Knows nothing of what is done with the rows.
 """
 
+import os
 import sqlite3
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from service.callers.private import warn_of_readers
 from service.errors import SettingsError, Unavailable
 from service.stores.store import away, full
 
@@ -51,6 +54,7 @@ def connect(path: Path) -> sqlite3.Connection:
         sqlite3.Error: the disk is full.
     """
     connection = None
+    _make_private(path)
     try:
         connection = sqlite3.connect(
             path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
@@ -67,6 +71,18 @@ def connect(path: Path) -> sqlite3.Connection:
             connection.close()
         raise
     return connection
+
+
+def _make_private(path: Path) -> None:
+    """Makes the file for this account alone; SQLite gives its log and index the same mode.
+
+    What can't be made is left to SQLite, which says why.
+    """
+    with suppress(OSError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+    for file in (path, *(path.with_name(f"{path.name}-{part}") for part in ("wal", "shm"))):
+        with suppress(OSError):
+            warn_of_readers("state_store", file, file.stat().st_mode)
 
 
 def _settle(connection: sqlite3.Connection, path: Path) -> None:

@@ -39,6 +39,32 @@ def test_elsewhere_callers_are_asked_or_a_flag_says_that_they_are_not(host):
 
 
 @pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"host": "0.0.0.0", "token_file": Path("t")}, ["give --tls-cert and --tls-key"]),
+        ({"host": "::1", "token_file": Path("t")}, []),
+        (
+            {
+                "host": "0.0.0.0",
+                "token_file": Path("t"),
+                "tls_cert": Path("c"),
+                "tls_key": Path("k"),
+            },
+            [],
+        ),
+        ({"host": "0.0.0.0", "insecure_any_host": True}, []),
+        ({"workers": 2}, ["give --state-store sqlite:PATH or redis://"]),
+        ({"workers": 2, "state_store": "sqlite:states.db"}, []),
+        ({}, []),
+    ],
+)
+def test_what_is_a_mistake_more_often_than_not_is_warned_of(given, says):
+    cautions = Settings(Path("models"), **given).cautions
+    assert len(cautions) == len(says)
+    assert all(remedy in caution for remedy, caution in zip(says, cautions, strict=True))
+
+
+@pytest.mark.parametrize(
     ("given", "message"),
     [
         ({"tls_cert": Path("c")}, "tls_cert is set and tls_key is not"),

@@ -66,6 +66,11 @@ def test_workers_share_a_port_and_the_dead_are_replaced(workers):
         assert not Path(f"/proc/{pid}").exists()
 
 
+def test_memories_that_workers_do_not_share_are_warned_of_once(workers):
+    server, _ = workers
+    assert server.log().count("give --state-store sqlite:PATH or redis://HOST:PORT/DB") == 1
+
+
 def test_no_worker_outlives_its_supervisor(workers):
     server, pids = workers
     server.process.kill()
@@ -77,7 +82,8 @@ def test_a_taken_port_is_refused_in_one_line(workers, model_path):
     server, _ = workers
     repository = model_path.parent.parent.parent
     port = server.target.rpartition(":")[2]
-    line = failed("--model-repository", repository, "--workers", 2, "--port", port)
+    words = ("--workers", 2, "--port", port, "--state-store", "sqlite:unused.db")
+    line = failed("--model-repository", repository, *words)
     assert f"port is {port}, which can't be had" in line
 
 

@@ -41,6 +41,18 @@ def test_permissions_are_asked_for_one_by_one(path):
     assert refused.value.reason == "PERMISSION_MISSING"
 
 
+def test_callers_with_certificates_alone_take_a_server_that_asks_for_one(path, caplog):
+    certificates = "[[caller]]\nname = 'b'\ncertificate = 'b.example'\n"
+    table = access(path)
+    path.write_text(certificates)
+    # One that is changed so leaves the callers as they were.
+    assert table.identify(TOKEN).name == "a"
+    assert "nobody is asked for one; give --tls-client-ca" in caplog.text
+    with pytest.raises(SettingsError, match=r"^token_file is .*give --tls-client-ca, or a caller"):
+        access(path)
+    assert access(path, **FILES).identify(None, ["b.example"]).name == "b"
+
+
 def test_a_certificate_that_no_file_names_may_stream_only():
     identity = access(**FILES).identify(None, ["", "caller.example"])
     assert (identity.name, identity.permissions) == ("caller.example", {"stream"})

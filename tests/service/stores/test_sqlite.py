@@ -1,6 +1,7 @@
 """The SQLite store where it meets files, disks and processes that die."""
 
 import asyncio
+import os
 import random
 import signal
 import sqlite3
@@ -181,6 +182,41 @@ def test_a_file_that_is_no_store_is_refused_and_left_alone(tmp_path: Path, make,
     assert str(path) in refused.value.message
     assert "\n" not in refused.value.message
     assert (path.read_bytes() if path.is_file() else b"") == before
+
+
+def modes_in(folder: Path) -> dict[str, int]:
+    return {file.name: file.stat().st_mode & 0o777 for file in folder.iterdir()}
+
+
+async def test_the_file_and_what_stands_beside_it_are_for_its_own_account_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "states.db"
+    before = os.umask(0)
+    try:
+        store = SqliteStore(path, MOST_BYTES)
+        await store.begin(a_record("s"))
+    finally:
+        os.umask(before)
+    modes = modes_in(tmp_path)
+    await store.close()
+
+    beside = ("", "-wal", "-shm", "-reserve")
+    assert modes == dict.fromkeys([f"states.db{part}" for part in beside], 0o600)
+    assert "every account" not in caplog.text
+
+
+async def test_a_file_that_every_account_can_read_is_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "states.db"
+    path.touch()
+    path.chmod(0o644)
+
+    await SqliteStore(path, MOST_BYTES).close()
+
+    assert f"state_store is {path}, which every account can read; chmod o-r it" in caplog.messages
+    assert path.stat().st_mode & 0o777 == 0o644
 
 
 def test_a_folder_that_is_not_there_is_said_to_be_missing(tmp_path: Path) -> None:
