@@ -90,6 +90,9 @@ class Server:
         for stream in self.streams:
             generation = stream.model.arena._slots._generations[stream.slot.row]
             assert generation == stream.slot.generation, "a slot that was given back"
+        free, waiting = self.model.arena._slots._free, self.model.batcher._backlog._ready
+        rows = {ready.slot for ready in waiting if not ready.dropped}
+        assert rows.isdisjoint(free), "a step in a row that was given back"
         for name, held in self.kept.keeper._held.items():
             live = self.streams.get(name)
             assert live is not None and live.keeping is held.keeping, "held and not live"
@@ -114,6 +117,8 @@ class Caller:
         self.received = 0
         self.tried = self.left_over = self.closing = False
         self.stream = None
+        # A call that hangs, and what it may yet bring.
+        self.ghost: tuple[Server, Stream] | None = None
 
     @property
     def done(self) -> bool:
@@ -151,6 +156,26 @@ class Caller:
             self.sizes.append(size)
         sent = chunk(number, self.inputs[self.part(number)], acknowledged=self.received)
         self.take(number, await server.streams.push(stream, sent))
+
+    def forget(self) -> None:
+        if self.stream is not None:
+            self.ghost = self.server, self.stream
+        self.stream = None
+
+    async def haunt(self, server: Server, stream: Stream, size: int) -> None:
+        """Chunks that were under way on a call that hangs arrive; their answers are lost."""
+        while (server, stream) == self.ghost and not server.crashed and not stream.busy:
+            number = stream.expected
+            if number > len(self.sizes):
+                size = min(size, STEPS - sum(self.sizes))
+                if not size:
+                    return
+                self.sizes.append(size)
+            part = self.part(number)
+            expected = self.outputs[part]
+            sent = chunk(number, self.inputs[part], acknowledged=self.received)
+            outputs = await server.streams.push(stream, sent)
+            assert outputs.tobytes() == expected.tobytes(), "another's state in a call that hangs"
 
     async def close(self, server: Server) -> None:
         # It is done even where its answer is lost.

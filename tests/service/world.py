@@ -14,8 +14,8 @@ from service.stores.memory import MemoryStore
 
 # Those that move streams on come more often than those that break things.
 ACTIONS = (
-    *["open"] * 4, *["push"] * 10, *["checkpoint"] * 2, *["cancel"] * 3, "leave", "forget",
-    "close", "export", "crash", "unload", "store", "expire",
+    *["open"] * 4, *["push"] * 10, *["checkpoint"] * 2, *["cancel"] * 3, "leave", *["forget"] * 3,
+    *["haunt"] * 8, "close", "export", "crash", "unload", "store", "expire",
 )  # fmt: skip
 
 
@@ -67,13 +67,15 @@ class World:
             server.line.down = not server.line.down
         elif action == "expire":
             self.later(self.expire())
+        elif action == "haunt" and caller.ghost is not None:
+            self.later(caller.haunt(*caller.ghost, size))
 
     def ask(self, action: str, caller: Caller, server: Server, size: int) -> None:
         if action == "leave":
             caller.leave()
         elif action == "forget":
             # The call hangs: nobody tells its server that it is over.
-            caller.stream = None
+            caller.forget()
         elif action == "push" and caller.stream is not None:
             self.start(action, caller, caller.server, caller.push(size))
         elif action == "open":

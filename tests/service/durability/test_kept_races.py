@@ -235,3 +235,23 @@ async def test_a_resume_that_found_no_free_slot_does_not_close_what_it_began_aga
     again = await resumed(kept, received=2, replay_from=1)
     assert again.expected == 1
     assert (await push(streams, again, inputs)).tobytes() == alone(inputs).tobytes()
+
+
+async def test_a_stream_that_is_fenced_in_a_chunk_leaves_its_row_to_nobody_before_that_is_done():
+    store = DurableStore(10**8)
+    model, streams, kept = server(store)
+    _, _, elsewhere = server(store)
+    pump = (await kept.open(Opening("fake", stream_id="pump"))).stream
+    inputs, others = distinct(400, 1), distinct(20, 2)
+    await push(streams, pump, inputs[:1])
+    await elsewhere.open(Opening("fake", stream_id="pump", replace=True))
+    kept.keeper._checkpoint()
+    zombie = asyncio.create_task(streams.push(pump, chunk(2, inputs[1:])))
+    await asyncio.sleep(0)
+    await kept.keeper.flush()
+    assert (pump.ended.reason, pump.busy) == ("TAKEN_OVER", True)
+    fan = (await kept.open(Opening("fake", stream_id="fan"))).stream
+    assert fan.slot.row != pump.slot.row
+    assert (await push(streams, fan, others)).tobytes() == alone(others).tobytes()
+    assert (await zombie).tobytes() == alone(inputs)[1:].tobytes()
+    assert model.arena.taken == 1
