@@ -53,6 +53,7 @@ class ServiceError(Exception):
         reason: an upper-case word for programs.
         metadata: the values in the message, for programs.
         retry_after: seconds after which another try makes sense; None where it makes none.
+        inner: what the log and commands on this machine say behind the message; no caller is told.
     """
 
     code: Code
@@ -63,12 +64,14 @@ class ServiceError(Exception):
         *,
         reason: str = "",
         retry_after: float | None = None,
+        inner: str = "",
         **metadata: object,
     ) -> None:
-        super().__init__(message)
+        super().__init__(f"{message}: {inner}" if inner else message)
         self.message = message
         self.reason = reason
         self.retry_after = retry_after
+        self.inner = inner
         self.metadata = {key: str(value) for key, value in metadata.items()}
 
 

@@ -9,6 +9,7 @@ import json
 import logging
 import sys
 import time
+from collections.abc import Callable
 from typing import Any, Literal
 
 Format = Literal["console", "json"]
@@ -39,6 +40,25 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line, default=str)
+
+
+class Seldom(logging.Filter):
+    """Lets what is said again and again through once in so many seconds."""
+
+    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        """Starts with nothing said."""
+        super().__init__()
+        self._seconds = seconds
+        self._clock = clock
+        self._said: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether it was not said of late."""
+        now, text = self._clock(), record.getMessage()
+        late = {one: at for one, at in list(self._said.items()) if now - at < self._seconds}
+        said = text in late
+        self._said = {text: now} | late
+        return not said
 
 
 def configure(form: Format = "console", level: Level = "info") -> None:

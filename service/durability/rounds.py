@@ -43,7 +43,7 @@ class Rounds:
         except ServiceError as error:
             self._metrics.states.store_failed(error.reason)
             if not self._failing:
-                _log.warning("checkpoints wait: %s", error.message, extra={"reason": error.reason})
+                _log.warning("checkpoints wait: %s", error, extra={"reason": error.reason})
             self._failing = True
         except Exception:
             self._metrics.states.store_failed("UNEXPECTED")

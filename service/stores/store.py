@@ -16,6 +16,7 @@ rather than that the store says that it is full.
 Knows nothing of models, blobs or streams: a payload is bytes.
 """
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,7 +24,11 @@ from enum import Enum
 from typing import Final, NamedTuple, Protocol
 
 from service.errors import Unavailable
+from service.logs import Seldom
 
+_log = logging.getLogger(__name__)
+# However many calls fail of one cause, the log is told of it so often.
+_log.addFilter(Seldom(10.0))
 # Twice the longest time after which a server touches the silent streams that it holds.
 LIVE_SECONDS: Final = 120.0
 # What a record takes beside its payload, and what a tombstone takes: ids, names, indices.
@@ -186,8 +191,10 @@ def now_ms() -> int:
 
 def full(where: str, why: str) -> Unavailable:
     """The store takes no more."""
-    return Unavailable(
-        f"the state store {where} is full: {why}", reason="STORE_FULL", retry_after=5.0
+    return _logged(
+        Unavailable(
+            "the state store is full", reason="STORE_FULL", retry_after=5.0, inner=f"{where}: {why}"
+        )
     )
 
 
@@ -201,6 +208,17 @@ def crowded(where: str, max_bytes: int, live_ms: int) -> Unavailable:
 
 def away(where: str, why: str) -> Unavailable:
     """The store can't be reached."""
-    return Unavailable(
-        f"the state store {where} can't be used: {why}", reason="STORE_UNAVAILABLE", retry_after=1.0
+    return _logged(
+        Unavailable(
+            "the state store can't be used",
+            reason="STORE_UNAVAILABLE",
+            retry_after=1.0,
+            inner=f"{where}: {why}",
+        )
     )
+
+
+def _logged(error: Unavailable) -> Unavailable:
+    """Tells the log where and why, which is no caller's affair."""
+    _log.warning("%s", error, extra={"reason": error.reason})
+    return error

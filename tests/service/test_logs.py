@@ -24,6 +24,20 @@ def record(message, *arguments, **fields):
     )
 
 
+def test_what_is_said_again_and_again_is_written_once_in_a_while():
+    now = 100.0
+    seldom = logs.Seldom(10.0, lambda: now)
+    assert seldom.filter(record("the store %s is away", "a"))
+    now = 109.9
+    assert not seldom.filter(record("the store %s is away", "a"))
+    # What differs is something else.
+    assert seldom.filter(record("the store %s is away", "b"))
+    now = 110.0
+    assert seldom.filter(record("the store %s is away", "a"))
+    assert not seldom.filter(record("the store %s is away", "a"))
+    assert len(seldom._said) == 2
+
+
 def test_a_line_has_its_fields_and_no_others():
     made = record("stream %r\n%s", "pump", "ends", stream_id="pump", steps=7)
     made.created, made.msecs = 1_795_557_590.0625, 62.5

@@ -92,6 +92,9 @@ async def test_a_store_that_is_away_is_a_reason_to_try_again():
         error = await failure(again)
         assert said(error) == ("UNAVAILABLE", "STORE_UNAVAILABLE")
         assert details(error)[1] == 1.0
+        # Neither its place nor the cause.
+        assert error.details() == "the state store can't be used"
+        assert b"told to" not in dict(error.trailing_metadata())["grpc-status-details-bin"]
         server.store.broken = False
         call, _ = await resumed(stub, received=2)
         (answer,) = await push(call, inputs[2:], first=3)

@@ -42,6 +42,8 @@ async def test_what_redis_has_logged_outlives_its_kill(start_redis: StartRedis) 
     with pytest.raises(Unavailable) as refused:
         await store.read("s")
     assert refused.value.reason == "STORE_UNAVAILABLE"
+    assert refused.value.message == "the state store can't be used"
+    assert str(refused.value).startswith(f"the state store can't be used: {server.url}")
     server.start()
 
     assert await store.claim("s", "ada") == replace(

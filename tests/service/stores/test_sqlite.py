@@ -107,7 +107,9 @@ def test_servers_that_begin_together_share_a_new_file(tmp_path: Path) -> None:
                 one.result()
 
 
-async def test_a_file_that_another_process_holds_is_said_to_be_held(tmp_path: Path) -> None:
+async def test_a_file_that_another_process_holds_is_said_to_be_held(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     store = SqliteStore(tmp_path / "states.db", MOST_BYTES)
     await store.begin(a_record("s"))
     other = sqlite3.connect(tmp_path / "states.db", isolation_level=None)
@@ -117,6 +119,12 @@ async def test_a_file_that_another_process_holds_is_said_to_be_held(tmp_path: Pa
         await store.claim("s", "ada")
 
     assert refused.value.reason == "STORE_UNAVAILABLE"
+    # To a caller; the log has the rest.
+    assert refused.value.message == "the state store can't be used"
+    (told,) = caplog.records
+    assert told.getMessage().startswith(
+        f"the state store can't be used: {tmp_path / 'states.db'}: another process"
+    )
     other.execute("ROLLBACK")
     assert (await store.claim("s", "ada")).fate is Fate.KEPT
     other.close()
