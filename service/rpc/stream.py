@@ -165,6 +165,9 @@ class StreamServicer(StreamServiceServicer):
                 f"the first message is {kind or 'empty'}; send open before anything else",
                 reason="OPEN_EXPECTED",
             )
+        if request.open.initial_state:
+            # An import by another door.
+            caller().require("admin")
         return await self._kept.open(opening(request.open))
 
     async def _converse(

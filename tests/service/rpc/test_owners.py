@@ -172,7 +172,21 @@ def test_states_are_signed_and_imported_by_an_administrator(channel, kept):
         again = states.ImportRequest(stream_id="bad", state=bad)
         assert refusal(stub.Import, again, **options("operator")) == "INVALID_ARGUMENT"
         opening = wire.Open(model="random", initial_state=bad)
-        assert refusal(converse, channel, "one", opening) == "INVALID_ARGUMENT"
+        assert refusal(converse, channel, "operator", opening) == "INVALID_ARGUMENT"
+
+
+def test_a_state_that_a_stream_begins_with_is_an_import_too(channel, kept):
+    stub = StateServiceStub(channel)
+    state = stub.Export(states.ExportRequest(stream_id=kept), **options("one")).state
+    anew = {"stream_id": "by state", "resume": wire.Resume(replay_from=1)}
+    for fields in ({}, {"ephemeral": True}, anew):
+        opening = wire.Open(model="random", initial_state=state, **fields)
+        assert refusal(converse, channel, "one", opening) == "PERMISSION_DENIED"
+        opened = converse(channel, "operator", opening)[0].opened
+        assert opened.steps == 1
+    # A stream's owner needs no permission to go on twice from where it stands.
+    fork = states.ForkRequest(stream_id=kept, new_stream_id="forked")
+    assert stub.Fork(fork, **options("one")).stream.steps == 1
 
 
 def test_a_file_without_a_key_fails_the_start(model_path, tmp_path):
