@@ -8,7 +8,8 @@ import pytest
 from fakes import FakeEngine, alone, distinct, fake_model
 from kept_server import kept_server, state_after
 
-from service.errors import AlreadyExists, Gone
+from service.durability.openings import Opening, Resume
+from service.errors import AlreadyExists, Gone, Unavailable
 from service.stores.memory import MemoryStore
 
 
@@ -145,8 +146,34 @@ async def test_a_stream_whose_model_is_unloaded_is_kept_behind_its_chunk(slow):
     evicting = asyncio.ensure_future(server.streams.evict(model, 0))
     while stream.ended is None:  # noqa: ASYNC110 - nobody is told of it
         await asyncio.sleep(0)
+    # Nobody takes it over meanwhile.
+    resuming = asyncio.ensure_future(server.resumed(received=3))
+    await asyncio.sleep(0)
     may_end.set()
     await asyncio.gather(under_way, evicting)
+    with pytest.raises(Unavailable) as caught:
+        await resuming
+    assert caught.value.reason == stream.ended.reason == "MODEL_UNLOADED"
     await server.kept.keeper.flush()
     assert await server.stored() == (3, 6, state_after(inputs))
     assert model.arena.taken == 0
+
+
+async def test_a_chunk_that_is_under_way_is_whole_before_its_stream_is_taken_over(slow):
+    model, may_end = slow
+    server = kept_server(model=model)
+    inputs = distinct(7, 23)
+    stream = await server.begun()
+    may_end.clear()
+    under_way = await server.under_way(stream, inputs[:4])
+    opening = Opening("fake", stream_id="pump", resume=Resume(received=0))
+    resuming = asyncio.ensure_future(server.kept.open(opening))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert not resuming.done()
+    may_end.set()
+    await under_way
+    heir = await resuming
+    assert [one.data for one in heir.results] == [alone(inputs)[:4].tobytes()]
+    after = await server.push(heir.stream, inputs[4:])
+    assert after.tobytes() == alone(inputs)[4:].tobytes()

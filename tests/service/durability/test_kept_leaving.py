@@ -7,7 +7,7 @@ from fakes import OUTPUTS, DurableStore, FakeEngine, alone, chunk, distinct, fak
 from kept_server import kept_server, state_after
 
 from service.durability.openings import Opening, Resume
-from service.errors import AlreadyExists, Gone, ModelFault, stopping
+from service.errors import AlreadyExists, Gone, InvalidArgument, ModelFault, stopping
 from service.stores.memory import MemoryStore
 
 
@@ -214,3 +214,67 @@ async def test_the_newest_result_is_kept_however_large_it_is(most):
     opened = await server.kept.open(opening)
     assert [one.data for one in opened.results] == [alone(inputs)[1:].tobytes()]
     assert opened.stream.expected == 3
+
+
+@pytest.mark.parametrize("fields", [{"model": "other"}, {"model": "fake", "version": "2"}])
+async def test_a_live_stream_is_not_taken_over_for_another_model(fields):
+    server = kept_server()
+    inputs = distinct(3, 15)
+    stream = await server.begun()
+    reasons = told(stream)
+    with pytest.raises(InvalidArgument) as caught:
+        await server.kept.open(Opening(stream_id="pump", resume=Resume(), **fields))
+    assert caught.value.reason == "STREAM_MODEL"
+    assert (await server.push(stream, inputs)).tobytes() == alone(inputs).tobytes()
+    assert reasons == []
+
+
+async def test_a_stream_whose_chunk_fails_while_it_is_taken_over_goes_on_from_what_is_stored():
+    def fail(rows):
+        if failing:
+            raise RuntimeError("told to")
+
+    failing = False
+    server = kept_server(model=fake_model(FakeEngine(before_step=fail)))
+    inputs = distinct(5, 16)
+    stream = await server.begun()
+    await server.push(stream, inputs[:2], acknowledged=0)
+    await server.checkpoint()
+    failing = True
+    under_way = await server.under_way(stream, distinct(1, 17))
+    opening = Opening("fake", stream_id="pump", resume=Resume(received=1))
+    resuming = asyncio.ensure_future(server.kept.open(opening))
+    await asyncio.sleep(0)
+    with pytest.raises(ModelFault):
+        await under_way
+    failing = False
+    opened = await resuming
+    assert (opened.stream.expected, opened.stream.steps) == (3, 2)
+    after = await server.push(opened.stream, inputs[2:])
+    assert after.tobytes() == alone(inputs)[2:].tobytes()
+    assert server.model.arena.taken == server.streams.live == 1
+
+
+async def test_a_call_that_takes_over_is_sent_the_results_that_it_lacks():
+    server = kept_server()
+    inputs = distinct(4, 18)
+    stream = await server.begun()
+    await server.push(stream, inputs, acknowledged=0)
+    opening = Opening("fake", stream_id="pump", resume=Resume(received=2))
+    results = (await server.kept.open(opening)).results
+    assert [one.data for one in results] == [row.tobytes() for row in alone(inputs)[2:]]
+
+
+async def test_a_resumed_stream_is_checkpointed_after_so_many_steps_more():
+    server = kept_server(checkpoint_steps=4)
+    inputs = distinct(8, 19)
+    stream = await server.begun()
+    await server.push(stream, inputs[:3])
+    server.kept.leave(stream)
+    stream = await server.resumed(received=3)
+    durable = []
+    for step in inputs[3:]:
+        await server.push(stream, step[None])
+        await server.kept.keeper.flush()
+        durable.append(stream.keeping.durable)
+    assert durable == [3, 3, 3, 7, 7]

@@ -42,6 +42,16 @@ async def test_epochs_grow_over_all_streams_and_servers(shelf: Shelf) -> None:
     assert epochs[0] > 0
 
 
+async def test_what_is_written_or_removed_under_an_old_epoch_brings_none_back(shelf: Shelf) -> None:
+    store = shelf.open()
+    old, _, newest = [(await store.begin(a_record(one))).epoch for one in "abc"]
+
+    assert await store.write([a_record("a", b"state", old)]) == [True]
+    assert (await store.claim("b", "ada")).epoch > newest
+    assert await store.remove("a", old)
+    assert (await store.claim("c", "ada")).epoch > newest + 1
+
+
 async def test_servers_that_claim_at_once_get_different_epochs(shelf: Shelf) -> None:
     stores = [shelf.open() for _ in range(3)]
     ids = [f"s{number:03}" for number in range(200)]

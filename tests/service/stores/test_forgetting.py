@@ -65,6 +65,33 @@ async def test_a_full_store_evicts_the_oldest_that_nobody_holds(shelf: Shelf) ->
     assert fates == {"a": Fate.KEPT, "b": Fate.EVICTED, "c": Fate.EVICTED, "d": Fate.KEPT}
 
 
+async def test_the_oldest_goes_first_whatever_its_name(shelf: Shelf) -> None:
+    store = shelf.open(3 * RECORD_BYTES)
+    for one in "cab":
+        await store.begin(a_record(one))
+        shelf.clock.pass_seconds(1)
+    shelf.clock.pass_seconds(LIVE_SECONDS)
+
+    await store.write([a_record("d", b"", 9)])
+
+    fates = {one: (await store.claim(one, "ada")).fate for one in "abcd"}
+    assert fates == {"a": Fate.EVICTED, "b": Fate.KEPT, "c": Fate.EVICTED, "d": Fate.KEPT}
+
+
+async def test_the_oldest_tombstone_goes_first_whatever_its_name(shelf: Shelf) -> None:
+    store = shelf.open(RECORD_BYTES + 2 * TOMBSTONE_BYTES)
+    for one in "cab":
+        await store.remove(one, 1)
+        shelf.clock.pass_seconds(1)
+    shelf.clock.pass_seconds(LIVE_SECONDS)
+
+    await store.write([a_record("d", b"", 9)])
+
+    fates = {one: (await store.claim(one, "ada")).fate for one in "abcd"}
+    closed = {"a": Fate.CLOSED, "b": Fate.CLOSED}
+    assert fates == closed | {"c": Fate.UNKNOWN, "d": Fate.KEPT}
+
+
 async def test_no_more_is_evicted_than_has_to_be_and_never_what_is_written(shelf: Shelf) -> None:
     store = shelf.open(3 * (RECORD_BYTES + 100))
     first, *_ = [(await store.begin(a_record(one, b"x" * 100))).epoch for one in "abc"]

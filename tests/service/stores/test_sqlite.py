@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from disks import fill, small_disk
-from storage import a_record
+from storage import Clock, a_record
 
 from service.errors import SettingsError, Unavailable
 from service.stores import sqlite_file
@@ -125,6 +125,8 @@ async def test_a_file_that_another_process_holds_is_said_to_be_held(
     assert told.getMessage().startswith(
         f"the state store can't be used: {tmp_path / 'states.db'}: another process"
     )
+    # Its room on a full disk is no help there.
+    assert (tmp_path / "states.db-reserve").exists()
     other.execute("ROLLBACK")
     assert (await store.claim("s", "ada")).fate is Fate.KEPT
     other.close()
@@ -157,23 +159,43 @@ async def test_a_file_that_is_damaged_while_it_is_used_is_said_to_be(tmp_path: P
         await store.close()
 
 
-def foreign(path: Path) -> None:
+@pytest.mark.parametrize("evicts", [False, True])
+async def test_what_is_forgotten_leaves_nothing_of_itself_in_the_file(
+    tmp_path: Path, evicts: bool
+) -> None:
+    path, clock = tmp_path / "states.db", Clock()
+    store = SqliteStore(path, 2_000, 1.0, clock)
+    await store.begin(a_record("s", b"state" * 100))
+    clock.pass_seconds(10)
+    if evicts:
+        await store.begin(a_record("other", b"x" * 1_000))
+    else:
+        await store.expire(clock.now)
+    await store.close()
+
+    file = sqlite3.connect(path)
+    row = "SELECT payload, owner, model, version FROM streams WHERE id = 's'"
+    assert file.execute(row).fetchall() == [(b"", "", "", "")]
+    file.close()
+
+
+def holds(path: Path, statement: str) -> None:
     database = sqlite3.connect(path)
-    database.execute("CREATE TABLE precious (id)")
+    database.execute(statement)
     database.close()
 
 
 def newer(path: Path) -> None:
     asyncio.run(SqliteStore(path, MOST_BYTES).close())
-    database = sqlite3.connect(path)
-    database.execute("PRAGMA user_version = 2")
-    database.close()
+    holds(path, "PRAGMA user_version = 2")
 
 
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (foreign, "of another program"),
+        (lambda path: holds(path, "CREATE TABLE precious (id)"), "of another program"),
+        (lambda path: holds(path, "PRAGMA application_id = 7"), "of another program"),
+        (lambda path: holds(path, "PRAGMA user_version = 1"), "of another program"),
         (newer, "has layout 2"),
         (lambda path: path.write_bytes(b"no database at all " * 100), "no database"),
         (lambda path: path.mkdir(), "no such folder, or it may not be opened"),
@@ -237,6 +259,38 @@ def full_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk that can be filled."""
     with small_disk(tmp_path / "disk") as folder:
         yield folder
+
+
+async def test_a_disk_that_others_have_filled_has_room_to_start_claim_and_close(
+    full_disk: Path,
+) -> None:
+    path = full_disk / "states.db"
+    store = SqliteStore(path, MOST_BYTES)
+    epochs = [(await store.begin(a_record(one))).epoch for one in "ab"]
+    await store.close()
+    fill(full_disk / "filler")
+
+    store = SqliteStore(path, MOST_BYTES)
+
+    assert (await store.claim("a", "ada")).epoch > max(epochs)
+    assert await store.remove("b", epochs[1])
+    with pytest.raises(Unavailable, match="no room"):
+        await store.begin(a_record("c"))
+    await store.close()
+
+
+async def test_room_that_was_given_up_is_taken_again_at_the_start(full_disk: Path) -> None:
+    path = full_disk / "states.db"
+    store = SqliteStore(path, MOST_BYTES)
+    epoch = (await store.begin(a_record("s"))).epoch
+    await store.close()
+    (full_disk / "states.db-reserve").unlink()
+
+    store = SqliteStore(path, MOST_BYTES)
+    fill(full_disk / "filler")
+
+    assert (await store.claim("s", "ada")).epoch > epoch
+    await store.close()
 
 
 async def test_on_a_full_disk_streams_go_on_and_no_state_is_lost(full_disk: Path) -> None:
