@@ -68,10 +68,12 @@ async def test_it_is_finished_when_all_that_was_read_is_answered_and_taken():
     outbox.put(answer(1), 1)
     await outbox.take()
     assert not outbox.finished
-    outbox.close()
-    assert not outbox.finished
-    # Nothing has to be written yet, and it is not the end.
     taking = await waiting(outbox.take())
+    outbox.close()
+    await rounds()
+    # Nothing has to be written yet, and it is not the end.
+    assert not taking.done()
+    assert not outbox.finished
     outbox.put(answer(2), 1)
     assert not outbox.finished
     assert await taking == [answer(2)]
@@ -111,8 +113,9 @@ async def test_requests_that_are_large_are_room_again_when_their_answers_are_wri
     assert not reading.done()
     # Its answer is not among those that are being written.
     outbox.put(answer(2), MOST_BYTES - half)
+    await rounds()
     await outbox.release()
-    await reading
+    await asyncio.wait_for(reading, 10)
     assert outbox.bytes == MOST_BYTES - half
     await outbox.take()
     await outbox.release()
