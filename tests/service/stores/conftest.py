@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
+from disks import small_disk
 from redis_server import RedisServer
 from storage import LIVE_SECONDS, Clock, OpenStore, Shelf
 
@@ -58,3 +59,10 @@ async def shelf(new_place: NewPlace) -> AsyncIterator[Shelf]:
     shelf = Shelf(new_place())
     yield shelf
     await shelf.close()
+
+
+@pytest.fixture
+def full_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk that can be filled."""
+    with small_disk(tmp_path / "disk") as folder:
+        yield folder

@@ -8,12 +8,11 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from disks import fill, small_disk
+from disks import fill
 from storage import Clock, a_record
 
 from service.errors import SettingsError, Unavailable
@@ -252,67 +251,6 @@ async def test_a_file_that_every_account_can_read_is_warned_of(
 def test_a_folder_that_is_not_there_is_said_to_be_missing(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="no such folder"):
         SqliteStore(tmp_path / "nowhere" / "states.db", MOST_BYTES)
-
-
-@pytest.fixture
-def full_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk that can be filled."""
-    with small_disk(tmp_path / "disk") as folder:
-        yield folder
-
-
-async def test_a_disk_that_others_have_filled_has_room_to_start_claim_and_close(
-    full_disk: Path,
-) -> None:
-    path = full_disk / "states.db"
-    store = SqliteStore(path, MOST_BYTES)
-    epochs = [(await store.begin(a_record(one))).epoch for one in "ab"]
-    await store.close()
-    fill(full_disk / "filler")
-
-    store = SqliteStore(path, MOST_BYTES)
-
-    assert (await store.claim("a", "ada")).epoch > max(epochs)
-    assert await store.remove("b", epochs[1])
-    with pytest.raises(Unavailable, match="no room"):
-        await store.begin(a_record("c"))
-    await store.close()
-
-
-async def test_room_that_was_given_up_is_taken_again_at_the_start(full_disk: Path) -> None:
-    path = full_disk / "states.db"
-    store = SqliteStore(path, MOST_BYTES)
-    epoch = (await store.begin(a_record("s"))).epoch
-    await store.close()
-    (full_disk / "states.db-reserve").unlink()
-
-    store = SqliteStore(path, MOST_BYTES)
-    fill(full_disk / "filler")
-
-    assert (await store.claim("s", "ada")).epoch > epoch
-    await store.close()
-
-
-async def test_on_a_full_disk_streams_go_on_and_no_state_is_lost(full_disk: Path) -> None:
-    store = SqliteStore(full_disk / "states.db", MOST_BYTES)
-    epoch = (await store.begin(a_record("s"))).epoch
-    fill(full_disk / "filler")
-
-    number = 1
-    with pytest.raises(Unavailable, match="no room") as refused:
-        for number in range(1, 10_000):
-            await store.write([a_record("s", b"%d" % number * 9_000, epoch, sequence=number)])
-    assert refused.value.reason == "STORE_FULL"
-
-    assert (await store.read("s")).sequence == number - 1
-    for owner in range(50):
-        claim = await store.claim("s", "ada")
-        assert claim.record.sequence == number - 1, owner
-    with pytest.raises(Unavailable, match="no room"):
-        await store.write([a_record("s", b"x", claim.epoch)])
-    (full_disk / "filler").unlink()
-    assert await store.write([a_record("s", b"room", claim.epoch)]) == [True]
-    await store.close()
 
 
 async def test_a_server_that_was_killed_on_a_full_disk_starts_again(full_disk: Path) -> None:
