@@ -71,7 +71,10 @@ class Sequences:
             done(told(error))
 
     async def hand_over(self) -> None:
-        """Takes no request any more, and gives every sequence to those that share the store."""
+        """Begins no sequence any more, and gives each to those that share the store.
+
+        Where there are none, sequences go on until they end; otherwise no request is taken.
+        """
         self._leaving = True
         if self._handover is not None:
             await asyncio.gather(*(self._give(*one) for one in list(self._live.items())))
@@ -119,7 +122,7 @@ class Sequences:
         self._held.put(sequence, stream, request.caller)
 
     def _begin(self, request: Request, done: Done) -> None:
-        if self._leaving:
+        if self._leaving and (request.start or self._handover is not None):
             raise stopping()
         if request.sequence is None or request.sequence in (0, ""):
             self._infer_alone(request, done)

@@ -5,12 +5,9 @@ ones go on until they close or the drain time is over, then what is left is sett
 """
 
 import asyncio
-import contextlib
 import gc
 import logging
-import signal
 import socket
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -45,6 +42,7 @@ from service.models.loader import load_model
 from service.models.served import Models
 from service.rpc.access import Guard
 from service.rpc.doorway import Doorway
+from service.rpc.ending import Ending
 from service.rpc.inference import InferenceServicer
 from service.rpc.state import StateServicer
 from service.rpc.stream import StreamServicer
@@ -79,9 +77,10 @@ async def serve(settings: Settings) -> None:
     wake_in_batches()
     parts = _assemble(settings)
     # Not before: until here a signal ends the process as it ends any other.
-    stop = _stop_signal(parts.streams)
+    ending = Ending(parts.streams, parts.sequences)
+    ending.on_signals()
     if settings.worker:
-        _end_with_supervisor(stop)
+        ending.with_supervisor()
     port = _listen(parts.server, settings)
     _collect_rarely()
     with _metrics_endpoint(parts.metrics, settings) as metrics_address:
@@ -100,13 +99,11 @@ async def serve(settings: Settings) -> None:
         # For people, and for programs that asked for a free port.
         grpc_address = address(settings.host, port)
         print(f"ready: grpc {grpc_address} metrics {metrics_address}", flush=True)
-        await stop.wait()
+        await ending.asked()
         _log.info("stopping: %d open streams, %g s", parts.streams.live, settings.drain_seconds)
         await parts.status.enter_graceful_shutdown()
         parts.kept.leave_all()
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(parts.sequences.hand_over(), settings.drain_seconds)
-        await parts.streams.drain(settings.drain_seconds)
+        await ending.part(settings.drain_seconds)
         await parts.stream_servicer.cut(_CUT_SECONDS)
         await parts.server.stop(grace=_CUT_SECONDS)
         for task in background:
@@ -177,33 +174,6 @@ def _collect_rarely() -> None:
     # What is loaded by now stays; no collection has to look at it again.
     gc.freeze()
     gc.set_threshold(_YOUNG_OBJECTS)
-
-
-def _stop_signal(streams: Streams) -> asyncio.Event:
-    """Set by the first signal; the second ends the drain."""
-    stop = asyncio.Event()
-
-    def on_signal() -> None:
-        if stop.is_set():
-            _log.info("a second signal: cutting %d open streams", streams.live)
-            streams.hurry()
-        stop.set()
-
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, on_signal)
-    return stop
-
-
-def _end_with_supervisor(stop: asyncio.Event) -> None:
-    """The supervisor holds the other end of standard input for as long as it lives."""
-    loop = asyncio.get_running_loop()
-
-    def gone() -> None:
-        loop.remove_reader(sys.stdin)
-        stop.set()
-
-    loop.add_reader(sys.stdin, gone)
 
 
 def _options(settings: Settings) -> list[tuple[str, int]]:
