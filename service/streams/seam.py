@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 
-from service.errors import InvalidArgument, ServiceError, stopping, unloaded
+from service.errors import InvalidArgument, ModelFault, ServiceError, stopping, unloaded
 from service.metrics import Metrics
 from service.models.served import Models, ServedModel
 from service.settings import Settings
@@ -194,7 +194,9 @@ class Streams:
             if ready.error is not None:
                 # Nobody can say which steps its state has taken.
                 self.close(stream)
-                self._metrics.ended("failed")
+                if isinstance(ready.error, ModelFault):
+                    # What a stop or an unload settles is counted as that.
+                    self._metrics.ended("failed")
             else:
                 stream.expected += 1
                 stream.steps += ready.steps

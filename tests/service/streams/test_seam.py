@@ -191,3 +191,49 @@ async def test_a_drain_out_of_time_settles_what_waits():
     await streams.drain(0)
     with pytest.raises(Unavailable):
         await streams.push(stream, chunk(1, distinct(1, 1)))
+
+
+def ended(streams, reason):
+    return streams._metrics.registry.get_sample_value(
+        "statewise_evictions_total", {"reason": reason}
+    )
+
+
+@pytest.mark.parametrize("unloads", [False, True])
+async def test_a_step_that_a_stop_or_an_unload_settles_is_no_failure_of_the_model(unloads):
+    model = fake_model()
+    streams = fake_streams(model)
+    waiting = [streams.open("fake") for _ in range(3)]
+    pushes = [asyncio.ensure_future(streams.push(one, chunk(1, distinct(9, 2)))) for one in waiting]
+    await asyncio.sleep(0)
+    if unloads:
+        streams._models.remove(model)
+    await (streams.evict(model, 0) if unloads else streams.drain(0))
+    for push in pushes:
+        with pytest.raises(Unavailable):
+            await push
+    assert ended(streams, "unloaded" if unloads else "drained") == 3
+    assert ended(streams, "failed") == 0
+
+
+async def test_a_failure_of_the_model_is_counted():
+    def crash(rows):
+        raise RuntimeError("told to")
+
+    streams = fake_streams(fake_model(FakeEngine(before_step=crash)))
+    with pytest.raises(ModelFault):
+        await streams.push(streams.open("fake"), chunk(1, distinct(1, 3)))
+    assert ended(streams, "failed") == 1
+
+
+async def test_a_drain_waits_for_what_was_opened_since_all_had_closed():
+    streams = fake_streams(fake_model())
+    streams.close(streams.open("fake"))
+    stream = streams.open("fake")
+    drain = asyncio.create_task(streams.drain(60))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not drain.done()
+    streams.close(stream)
+    await drain
+    assert ended(streams, "drained") == 0
