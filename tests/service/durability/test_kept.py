@@ -221,3 +221,16 @@ async def test_a_stream_that_made_room_for_others_is_told_so():
     with pytest.raises(Gone) as caught:
         await kept.open(Opening("fake", stream_id="pump", resume=Resume(received=1)))
     assert caught.value.reason == "EVICTED"
+
+
+async def test_what_a_call_acknowledges_that_has_lost_its_stream_is_still_kept():
+    _, streams, kept = server()
+    inputs = distinct(4, 15)
+    lost = (await kept.open(Opening("fake", stream_id="pump"))).stream
+    await push(streams, lost, inputs[:3])
+    resume = Opening("fake", stream_id="pump", resume=Resume(received=0))
+    heir = (await kept.open(resume)).stream
+    with pytest.raises(Gone):
+        await push(streams, lost, inputs[3:], first=4, acknowledged=3)
+    # The call that has it now may have lost them.
+    assert [sequence for sequence, _ in heir.keeping.results] == [1, 2, 3]
