@@ -1,4 +1,4 @@
-"""What is asked of the rows of an SQLite store, each in a transaction that is already begun.
+"""What is asked of the rows of an SQLite store; what changes them runs in a transaction.
 
 Owns the statements. Each hand-over between SQLite and Python gives the interpreter's lock away and
 has to win it back from a busy event loop, so that many rows go in one statement, and what comes
@@ -45,7 +45,8 @@ class Table:
         """Over a file that is laid out.
 
         Args:
-            connection: to it, with a transaction begun before each method.
+            connection: to it; a transaction is begun before each method but `read`, `page` and
+                `held`, which are one statement each.
             max_bytes: of records and tombstones.
             live_ms: for so long after it was written or touched nothing is evicted.
             clock: tells the time.
