@@ -8,7 +8,7 @@ of a model are wanted is `versions` to say.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -114,6 +114,7 @@ class Catalogue:
         async with self._lock:
             found = [entry for entry in self._scan() if entry.name == name]
             if not found:
+                self._forget({key for key in self._broken if key[0] != name})
                 raise NotFound(
                     f"model is {shorten(name)!r}; the repository has no such folder with a version",
                     reason="MODEL_NOT_FOUND",
@@ -156,7 +157,9 @@ class Catalogue:
 
     async def _look_around(self) -> None:
         """Serves the folder as it is now; the lock is held."""
-        found = [entry for entry in self._scan() if entry.name not in self._unwanted]
+        scanned = self._scan()
+        self._forget({(entry.name, entry.version) for entry in scanned})
+        found = [entry for entry in scanned if entry.name not in self._unwanted]
         models = versions.by_model(found)
         for one in models:
             await self._follow(one)
@@ -190,7 +193,12 @@ class Catalogue:
         broken = len(chosen) - (len(served) - len(others))
         for model in others[: max(0, len(others) - broken)]:
             self._retire(model)
-        for key in [key for key in self._broken if key[0] == name and key[1] not in chosen]:
+        gone = {key for key in self._broken if key[0] == name and key[1] not in chosen}
+        self._forget(self._broken.keys() - gone)
+
+    def _forget(self, there: Set[tuple[str, int]]) -> None:
+        """Says nothing any more of broken versions that are not there."""
+        for key in self._broken.keys() - there:
             del self._broken[key]
             self._seen.pop(key, None)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import threading
 from functools import partial
 from pathlib import Path
@@ -149,6 +150,33 @@ async def test_what_is_not_there_or_wholly_broken_is_refused(tmp_path):
     (tmp_path / "bad" / "1" / "model.onnx").write_text("no model")
     with pytest.raises(InvalidArgument, match="not a whole ONNX file"):
         await served.catalogue.load("bad")
+
+
+async def test_a_broken_model_whose_folder_is_gone_is_listed_no_more(tmp_path):
+    doubling(tmp_path / "double")
+    served = Repository(tmp_path, watch_seconds=0.01)
+    watch = asyncio.create_task(served.catalogue.watch())
+    version = tmp_path / "bad" / "1"
+    version.mkdir(parents=True)
+    (version / "model.onnx").write_text("no model")
+    await until(lambda: served.states("bad"))
+    shutil.rmtree(tmp_path / "bad")
+    await until(lambda: not served.states("bad"))
+    watch.cancel()
+
+
+async def test_a_load_of_a_model_whose_folder_is_gone_says_so_and_lists_it_no_more(tmp_path):
+    doubling(tmp_path / "double")
+    served = Repository(tmp_path)
+    version = tmp_path / "bad" / "1"
+    version.mkdir(parents=True)
+    (version / "model.onnx").write_text("no model")
+    with pytest.raises(InvalidArgument):
+        await served.catalogue.load("bad")
+    shutil.rmtree(tmp_path / "bad")
+    with pytest.raises(NotFound):
+        await served.catalogue.load("bad")
+    assert not served.states("bad")
 
 
 async def test_watching_finds_new_changed_and_removed_versions(tmp_path):
