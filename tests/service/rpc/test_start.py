@@ -56,6 +56,32 @@ def test_health_refuses_what_cannot_be(words, fault):
     assert done.stderr.startswith(f"error: {fault}; take a value from ")
 
 
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("serve", "--port", "x"), "argument --port: invalid int value: 'x'; see {} serve --help"),
+        (("serve", "--prot\n", "1"), "unrecognized arguments: --prot 1; see {} serve --help"),
+        (
+            ("serve", "--provider", "tpu"),
+            "from 'cpu', 'cuda', 'auto'); see {} serve --help",
+        ),
+        (("health", "--port"), "argument --port: expected one argument; see {} health --help"),
+        (("score",), "see {} score --help"),
+        (("state",), "see {} state --help"),
+        (("srve",), "invalid choice: 'srve' (choose from 'serve'"),
+        ((), "the following arguments are required: COMMAND; see {} --help"),
+    ],
+)
+def test_a_mistake_in_a_command_is_told_in_one_line(words, says):
+    command = [sys.executable, "-m", "service", *words]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: ")
+    assert says.format("python -m service") in line
+    assert line.endswith(" --help")
+
+
 def test_health_says_so_where_its_output_has_no_room(model_path):
     with serving(model_path) as server, Path("/dev/full").open("w") as full:
         port = server.target.rpartition(":")[2]
