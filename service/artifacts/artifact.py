@@ -26,6 +26,8 @@ from service.tensors import Signature, State, Tensor
 
 _FORMAT_VERSION = 1
 _EXPORT_AGAIN = "export the model again"
+# The tag of ir_version, which every ONNX file has, and writers put first.
+_ONNX_BEGINS = b"\x08"
 _FLOAT32 = np.dtype(np.float32)
 
 
@@ -95,8 +97,10 @@ def load(path: Path) -> Artifact:
         digest = content_digest(model)
         external = external_files(model)
     except ValueError as error:
+        # Of what is no model at all, the place where reading ended would mislead.
+        why = f" ({error})" if model.startswith(_ONNX_BEGINS) else ", nor the beginning of one"
         raise ArtifactError(
-            f"{path}: not a whole ONNX file ({error}); copy or {_EXPORT_AGAIN}"
+            f"{path}: not a whole ONNX file{why}; copy or {_EXPORT_AGAIN}"
         ) from None
     declared = config.read(path.parent.parent)
     if text is None:

@@ -72,34 +72,36 @@ def load_callers(path: Path) -> list[Caller]:
     except tomllib.TOMLDecodeError as error:
         # Only the place: the error may quote what stands there.
         line = re.search(r"line \d+", str(error))
-        raise _mistake(path, f"no TOML at {line.group() if line else 'its end'}") from None
+        raise _mistake(path, f"it is no TOML at {line.group() if line else 'its end'}") from None
     entries = content.pop("caller", [])
     if content or not isinstance(entries, list) or not entries:
-        raise _mistake(path, "no list of [[caller]] entries and nothing else")
+        raise _mistake(path, "it is no list of [[caller]] entries and nothing else")
     callers = [_caller(path, number, entry) for number, entry in enumerate(entries, 1)]
     for what in ("name", "token_hash", "certificate"):
         given = [value for caller in callers if (value := getattr(caller, what))]
         if len(set(given)) < len(given):
-            raise _mistake(path, f"a file with one {what} at two callers; give each its own")
+            raise _mistake(path, f"it has one {what} at two callers; give each its own")
     return callers
 
 
 def _caller(path: Path, number: int, entry: Any) -> Caller:
     where = f"entry {number}"
     if not isinstance(entry, dict):
-        raise _mistake(path, f"a file whose {where} is no table; write [[caller]]")
+        raise _mistake(path, f"{where} is no table; write [[caller]]")
     for key, value in entry.items():
         kind = _FIELDS.get(key)
         if kind is None:
-            raise _mistake(path, f"a file whose {where} has {key!r}; take {', '.join(_FIELDS)}")
+            raise _mistake(path, f"{where} has {key!r}; take {', '.join(_FIELDS)}")
         if not isinstance(value, kind) or isinstance(value, bool):
-            raise _mistake(path, f"a file whose {where} has a {key} of another kind")
+            raise _mistake(path, f"{where} has a {key} of another kind")
     name = entry.get("name", "")
     if not 1 <= len(name) <= _LONGEST_NAME:
-        raise _mistake(path, f"a file whose {where} has no name of 1 to {_LONGEST_NAME} characters")
+        raise _mistake(path, f"{where} has no name of 1 to {_LONGEST_NAME} characters")
     certificate, token_hash = entry.get("certificate", ""), _token_hash(path, name, entry)
     if not token_hash and not certificate:
-        raise _mistake(path, f"a file whose caller {name} has no token, token_sha256, certificate")
+        raise _mistake(
+            path, f"caller {name} has none of token, token_sha256, certificate; give one"
+        )
     return Caller(
         name,
         token_hash,
@@ -113,19 +115,23 @@ def _caller(path: Path, number: int, entry: Any) -> Caller:
 def _token_hash(path: Path, name: str, entry: dict[str, Any]) -> bytes:
     token, written = entry.get("token"), entry.get("token_sha256")
     if token is not None and written is not None:
-        raise _mistake(path, f"a file whose caller {name} has a token and a token_sha256; keep one")
+        raise _mistake(path, f"caller {name} has a token and a token_sha256; keep one")
     if token is not None:
         if len(token) < _SHORTEST_TOKEN:
             raise _mistake(
                 path,
-                f"a file whose caller {name} has a token of {len(token)} characters; take at "
+                f"caller {name} has a token of {len(token)} characters; take at "
                 f"least {_SHORTEST_TOKEN} (openssl rand -hex 32)",
             )
         return hash_token(token)
     if written is None:
         return b""
     if not _HASH.fullmatch(written):
-        raise _mistake(path, f"a file whose caller {name} has a token_sha256 of other than 64 hex")
+        raise _mistake(
+            path,
+            f"caller {name} has a token_sha256 of other than 64 hexadecimal digits; take those "
+            "that `openssl dgst -sha256` prints",
+        )
     return bytes.fromhex(written)
 
 
@@ -133,7 +139,7 @@ def _permissions(path: Path, name: str, given: list[Any]) -> frozenset[str]:
     unknown = [one for one in given if not isinstance(one, str) or one not in PERMISSIONS]
     if unknown or not given:
         raise _mistake(
-            path, f"a file whose caller {name} has permissions other than {sorted(PERMISSIONS)}"
+            path, f"caller {name} has permissions other than {' and '.join(sorted(PERMISSIONS))}"
         )
     return frozenset(given)
 
@@ -141,9 +147,9 @@ def _permissions(path: Path, name: str, given: list[Any]) -> frozenset[str]:
 def _positive(path: Path, name: str, entry: dict[str, Any], field_name: str) -> Any:
     value = entry.get(field_name)
     if value is not None and not 0 < value < float("inf"):
-        raise _mistake(path, f"a file whose caller {name} has {field_name} {value}; take 1 or more")
+        raise _mistake(path, f"caller {name} has {field_name} {value}; take 1 or more")
     return value
 
 
 def _mistake(path: Path, what: str) -> SettingsError:
-    return SettingsError(f"token_file is {path}, which is {what}")
+    return SettingsError(f"token_file is {path}: {what}")

@@ -97,8 +97,16 @@ def test_what_is_no_artefact_of_ours_is_refused(tmp_path):
     path = tmp_path / "model.onnx"
     with pytest.raises(ArtifactError, match="can't be read: No such file"):
         artifact.load(path)
-    path.write_text("not a model at all")
-    with pytest.raises(ArtifactError, match="not a whole ONNX file"):
+    for text in ("not a model at all", "hello"):
+        path.write_text(text)
+        with pytest.raises(ArtifactError, match=r"not a whole ONNX file, nor the beginning of one"):
+            artifact.load(path)
+
+
+def test_a_file_that_was_cut_off_is_told_where(model_path, tmp_path):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model_path.read_bytes()[:-1])
+    with pytest.raises(ArtifactError, match=r"not a whole ONNX file \(truncated: the field at"):
         artifact.load(path)
 
 

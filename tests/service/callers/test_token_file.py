@@ -46,7 +46,7 @@ def test_every_field_is_taken(load):
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("", "no list of"),
+        ("", "callers.toml: it is no list of"),
         ("[caller]\nname = 'a'", "no list of"),
         ("port = 1\n" + ENTRY, "no list of"),
         ("caller = [1]", "entry 1 is no table"),
@@ -58,13 +58,19 @@ def test_every_field_is_taken(load):
         (ENTRY + "max_streams = 0", "caller ward has max_streams 0; take 1 or more"),
         (ENTRY + "max_steps_per_second = inf", "max_steps_per_second inf"),
         (ENTRY + "max_steps_per_second = nan", "max_steps_per_second nan"),
-        (ENTRY + "permissions = ['root']", "permissions other than"),
+        (ENTRY + "permissions = ['root']", "permissions other than admin and stream"),
         (ENTRY + "permissions = []", "permissions other than"),
         (ENTRY + "permissions = [['stream']]", "permissions other than"),
         (ENTRY + f"token_sha256 = '{HASH}'", "has a token and a token_sha256"),
-        ("[[caller]]\nname = 'a'", "caller a has no token, token_sha256, certificate"),
+        (
+            "[[caller]]\nname = 'a'",
+            "a has none of token, token_sha256, certificate; give one",
+        ),
         ("[[caller]]\nname = 'a'\ntoken = 'short'", "caller a has a token of 5 characters"),
-        ("[[caller]]\nname = 'a'\ntoken_sha256 = 'abc'", "other than 64 hex"),
+        (
+            "[[caller]]\nname = 'a'\ntoken_sha256 = 'abc'",
+            "caller a has a token_sha256 of other than 64 hexadecimal",
+        ),
         (ENTRY + ENTRY.replace("ward", "other"), "one token_hash at two callers"),
         (ENTRY + f"[[caller]]\nname = 'ward'\ntoken = '{HASH}'", "one name at two callers"),
     ],

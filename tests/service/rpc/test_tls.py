@@ -70,6 +70,7 @@ def test_the_file_says_what_a_certificate_may(model_path, authority, callers):
     [
         (lambda pair: pair.key.write_text("no key"), "which can't be used together"),
         (lambda pair: pair.key.unlink(), "server.key, which can't be read: No such file"),
+        (lambda pair: pair.certificate.unlink(), "which can't be read: No such file"),
         (lambda pair: pair.certificate.write_text(""), "can't be used together"),
     ],
 )
