@@ -18,6 +18,7 @@ from statewise_client.errors import (
     StreamFailed,
     StreamRefused,
 )
+from statewise_client.handshake import refused_connection
 
 # What gRPC says where it has sent nothing, since there was no connection.
 _NOT_CONNECTED = ("failed to connect", "DNS resolution failed")
@@ -39,7 +40,8 @@ def refusal(target: str, error: grpc.RpcError) -> StatewiseError:
                 f"the call to {target} broke off: {cause}; it may be done: look, and ask again"
             )
         return ConnectionFailed(
-            f"no server answers at {target}: {cause}; start one there, or correct the address"
+            refused_connection(target, cause)
+            or f"no server answers at {target}: {cause}; start one there, or correct the address"
         )
     if code is grpc.StatusCode.UNIMPLEMENTED:
         message = f"the server at {target} does not serve statewise.v1; correct the address"

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 
 import pytest
+from certificates import Authority, need_openssl
 from fake_server import Behaviour, FakeServer
 from shells import SHELLS
 from statewise_client.__main__ import main
@@ -51,6 +52,15 @@ def stream(serve, capsys):
         return code, out.splitlines(), err
 
     return run
+
+
+@pytest.fixture
+def authority(tmp_path):
+    """Signs certificates, in a folder of its own."""
+    need_openssl()
+    folder = tmp_path / "authority"
+    folder.mkdir()
+    return Authority(folder)
 
 
 @pytest.fixture

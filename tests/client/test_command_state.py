@@ -183,8 +183,9 @@ def options(**files):
     return SimpleNamespace(**{"token_file": None, "ca": None, "cert": None, "key": None} | files)
 
 
-def test_files_for_tls_go_together(write, tmp_path):
-    pem = str(write("a.pem", "certificate"))
+def test_files_for_tls_go_together(write, authority, tmp_path):
+    pem, own = str(authority.certificate), authority.issue("ward-7")
+    cert, key = str(own.certificate), str(own.key)
     for files, message in (
         ({"cert": pem}, "--cert and --key belong together"),
         ({"key": pem, "ca": pem}, "--cert and --key belong together"),
@@ -194,7 +195,7 @@ def test_files_for_tls_go_together(write, tmp_path):
         with pytest.raises(InputError, match=message):
             connection.credentials(options(**files), {})
     assert connection.credentials(options(), {}) is None
-    for given in (options(ca=pem), options(ca=pem, cert=pem, key=pem)):
+    for given in (options(ca=pem), options(ca=pem, cert=cert, key=key)):
         assert isinstance(connection.credentials(given, {}), grpc.ChannelCredentials)
     assert isinstance(
         connection.credentials(options(), {"STATEWISE_CA": pem}), grpc.ChannelCredentials

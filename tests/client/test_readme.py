@@ -41,6 +41,10 @@ def test_a_command_is_understood(command, monkeypatch, capsys, tmp_path):
     command = command.replace("localhost:8500", "127.0.0.1:1")
     if "--target" not in command:
         command += " --target 127.0.0.1:1"
-    assert main(shlex.split(command)) in (1, 2)
+    steps = tmp_path / "steps"
+    steps.write_text("ax,ay,az\n1,2,3\n")
+    with steps.open() as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        assert main(shlex.split(command)) in (1, 2)
     complaint = capsys.readouterr().err
     assert re.match("error: .*(no such file|no server|tell its health)", complaint, re.IGNORECASE)

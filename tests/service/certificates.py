@@ -47,6 +47,18 @@ class Authority:
         _openssl("req", "-x509", "-days", 1, *_NEW_KEY, *secrecy, *signer, *made, "-addext", names)
         return pair
 
+    def expire(self, name: str) -> Pair:
+        """The certificate of a name, and its key, with a date that is over."""
+        pair, now_over = self.pair(name), self.pair(f"{name}-over")
+        renewed = ("-x509toreq", "-copy_extensions", "copyall", "-signkey", pair.key)
+        request = self._folder / f"{name}.csr"
+        _openssl("x509", "-in", pair.certificate, *renewed, "-out", request)
+        signer = ("-CA", self.certificate, "-CAkey", self.key, "-CAcreateserial")
+        dated = ("-days", -1, "-copy_extensions", "copyall", "-out", now_over.certificate)
+        _openssl("x509", "-req", "-in", request, *signer, *dated)
+        now_over.key.write_bytes(pair.key.read_bytes())
+        return now_over
+
 
 def need_openssl() -> None:
     """Skips where OpenSSL's command is missing; in CI it has to be there."""

@@ -12,6 +12,7 @@ from pathlib import Path
 import grpc
 
 from statewise_client.blocking import Client
+from statewise_client.command import certificates
 from statewise_client.errors import InputError
 from statewise_client.reconnect import RESUME_SECONDS
 
@@ -91,13 +92,22 @@ def credentials(
         raise InputError("--cert needs --ca: without TLS nobody asks for it; name the file")
     if ca is None:
         return None
+    certificates.check_ca(_path("ca", options, environment), ca)
+    if cert is not None:
+        certificates.check_pair(
+            _path("cert", options, environment), _path("key", options, environment)
+        )
     return grpc.ssl_channel_credentials(ca, key, cert)
+
+
+def _path(name: str, options: argparse.Namespace, environment: Mapping[str, str]) -> str:
+    return getattr(options, name) or environment.get(_FILES[name][0]) or ""
 
 
 def _content(
     name: str, options: argparse.Namespace, environment: Mapping[str, str]
 ) -> bytes | None:
-    path = getattr(options, name) or environment.get(_FILES[name][0])
+    path = _path(name, options, environment)
     if not path:
         return None
     try:

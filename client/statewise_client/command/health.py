@@ -12,6 +12,7 @@ import grpc
 from statewise_client.channel import OPTIONS, check_target
 from statewise_client.command import connection
 from statewise_client.errors import ConnectionFailed, InputError
+from statewise_client.handshake import refused_connection
 
 _METHOD = "/grpc.health.v1.Health/Check"
 # HealthCheckResponse: field 1, the status, as a varint; 0 is not written.
@@ -58,8 +59,9 @@ def run(options: argparse.Namespace) -> int:
             reply = check(b"", timeout=options.timeout)
         except grpc.RpcError as error:
             raise ConnectionFailed(
-                f"{target} does not tell its health: {error.code().name}; start a server there, or "
-                "correct --target"
+                refused_connection(target, error.details() or "")
+                or f"{target} does not tell its health: {error.code().name}; start a server "
+                "there, or correct --target"
             ) from None
     answer = _ANSWERS.get(reply, "UNKNOWN")
     print(answer)
