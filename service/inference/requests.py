@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from service.callers.access import EVERYBODY, Identity
-from service.errors import InvalidArgument, ServiceError
+from service.errors import InvalidArgument, ServiceError, shorten
 from service.models.description import dims
 from service.models.served import ServedModel
 from service.tensors import Array, Tensor, wire_name
@@ -77,16 +77,16 @@ def decode(model: ServedModel, inputs: Sequence[Input]) -> list[Array]:
     for name in given:
         if all(name != tensor.name for tensor in wanted):
             raise InvalidArgument(
-                f"input {name!r} is none of model {model.name}, which takes "
+                f"input {shorten(name)!r} is none of model {model.name}, which takes "
                 f"{', '.join(tensor.name for tensor in wanted)}",
                 reason="INPUT_UNKNOWN",
-                input=name,
+                input=shorten(name),
             )
     missing = [tensor.name for tensor in wanted if tensor.name not in given]
     if missing or len(inputs) != len(given):
         raise InvalidArgument(
-            f"inputs are {', '.join(one.name for one in inputs) or 'none'}; model {model.name} "
-            f"takes {', '.join(tensor.name for tensor in wanted)}, each once",
+            f"inputs are {shorten(', '.join(one.name for one in inputs)) or 'none'}; model "
+            f"{model.name} takes {', '.join(tensor.name for tensor in wanted)}, each once",
             reason="INPUT_MISSING",
         )
     values = [_decoded(model, tensor, given[tensor.name]) for tensor in wanted]
@@ -109,10 +109,10 @@ def decode(model: ServedModel, inputs: Sequence[Input]) -> list[Array]:
 def _decoded(model: ServedModel, tensor: Tensor, given: Input) -> Array:
     if given.datatype != wire_name(tensor.dtype):
         raise InvalidArgument(
-            f"input {given.name!r} is {given.datatype}; model {model.name} takes "
+            f"input {given.name!r} is {shorten(given.datatype)}; model {model.name} takes "
             f"{wire_name(tensor.dtype)}",
             reason="DTYPE",
-            datatype=given.datatype,
+            datatype=shorten(given.datatype),
         )
     tensor, rows = _fitted(model, tensor, given)
     if len(given.data) != rows * tensor.nbytes:
@@ -138,8 +138,8 @@ def _fitted(model: ServedModel, tensor: Tensor, given: Input) -> tuple[Tensor, i
         rest = shape[1:]
         if signature.states and shape[:1] != (1,):
             raise InvalidArgument(
-                f"input {given.name!r} has shape {list(shape)}: a sequence's batch is 1; give each "
-                "stream a sequence of its own",
+                f"input {given.name!r} has shape {_said(shape)}: a sequence's batch is 1; give "
+                "each stream a sequence of its own",
                 reason="BATCH_SIZE",
             )
     rows = shape[0] if signature.batched and shape else 1
@@ -153,13 +153,17 @@ def _fitted(model: ServedModel, tensor: Tensor, given: Input) -> tuple[Tensor, i
     if not fits or rows < 1:
         batch = [1 if signature.states else -1] if signature.batched else []
         raise InvalidArgument(
-            f"input {given.name!r} has shape {list(shape)}; model {model.name} takes "
+            f"input {given.name!r} has shape {_said(shape)}; model {model.name} takes "
             f"{[*batch, *dims(model, tensor)]}"
             + (f", {most} steps at most" if tensor.timed or signature.time_axis else ""),
             reason="SHAPE",
-            shape=list(shape),
+            shape=_said(shape),
         )
     return tensor, rows
+
+
+def _said(shape: tuple[int, ...]) -> str:
+    return shorten(str(list(shape)))
 
 
 def encode(model: ServedModel, rows: Array, wanted: tuple[str, ...], steps: int) -> Answer:
@@ -195,7 +199,8 @@ def check_outputs(model: ServedModel, wanted: tuple[str, ...]) -> None:
     for name in wanted:
         if name not in names:
             raise InvalidArgument(
-                f"output {name!r} is none of model {model.name}, which gives {', '.join(names)}",
+                f"output {shorten(name)!r} is none of model {model.name}, which gives "
+                f"{', '.join(names)}",
                 reason="OUTPUT_UNKNOWN",
-                output=name,
+                output=shorten(name),
             )

@@ -10,7 +10,7 @@ import numpy as np
 
 from protos.inference import service_pb2 as wire
 from service.callers.access import Identity
-from service.errors import InvalidArgument, ServiceError
+from service.errors import InvalidArgument, ServiceError, shorten
 from service.inference.requests import Answer, Input, Request, SequenceId
 from service.tensors import dtype_of_wire, wire_name
 from service.tick.statistics import Durations
@@ -95,21 +95,22 @@ def _inputs(message: wire.ModelInferRequest) -> list[Input]:
 def _typed(one: wire.ModelInferRequest.InferInputTensor) -> bytes:
     """The numbers of an input that came one by one."""
     dtype, field = dtype_of_wire(one.datatype), _CONTENTS.get(one.datatype)
+    name = shorten(one.name)
     if "shared_memory_region" in one.parameters:
         raise InvalidArgument(
-            f"input {one.name!r} lies in shared memory, which is not offered; send its bytes",
+            f"input {name!r} lies in shared memory, which is not offered; send its bytes",
             reason="SHARED_MEMORY",
         )
     if dtype is None or field is None:
         raise InvalidArgument(
-            f"input {one.name!r} is {one.datatype or 'of no datatype'} in contents; send "
+            f"input {name!r} is {shorten(one.datatype) or 'of no datatype'} in contents; send "
             "raw_input_contents",
             reason="DTYPE",
         )
     try:
         return np.array(getattr(one.contents, field), dtype).tobytes()
     except OverflowError as error:
-        raise InvalidArgument(f"input {one.name!r}: {error}", reason="DTYPE") from None
+        raise InvalidArgument(f"input {name!r}: {shorten(str(error))}", reason="DTYPE") from None
 
 
 def response_of(message: wire.ModelInferRequest, answer: Answer) -> wire.ModelInferResponse:

@@ -122,3 +122,41 @@ def test_a_sequence_of_one_request_starts_and_ends_with_it(server):
         assert number(answer) == [3]
         with pytest.raises(grpc.RpcError, match="set sequence_start"):
             stub.ModelInfer(request(7), timeout=30)
+
+
+def of_long_words(kind, contents):
+    """A request with something of it far longer than a status may be."""
+    message, long = request(95, start=True), "ä" * 10_000
+    (given,) = message.inputs
+    if contents:
+        message.ClearField("raw_input_contents")
+    if kind == "inputs":
+        message.inputs.extend([given] * 10_000)
+        message.raw_input_contents.extend([b""] * (0 if contents else 10_000))
+    elif kind == "shape":
+        given.shape.extend([1] * 20_000)
+    elif kind == "output":
+        message.outputs.add(name=long)
+    else:
+        setattr(given, kind, long)
+    return message
+
+
+@pytest.mark.parametrize("contents", [False, True], ids=["raw", "contents"])
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("name", "INPUT_UNKNOWN"),
+        ("datatype", "DTYPE"),
+        ("shape", "SHAPE"),
+        ("output", "OUTPUT_UNKNOWN"),
+        ("inputs", "INPUT_MISSING"),
+    ],
+)
+def test_what_is_long_is_not_said_again_at_length(server, kind, expected, contents):
+    message = of_long_words(kind, contents)
+    with grpc.insecure_channel(server.target) as channel, pytest.raises(grpc.RpcError) as refused:
+        GRPCInferenceServiceStub(channel).ModelInfer(message, timeout=30)
+    assert refused.value.code() is INVALID
+    assert len(refused.value.details()) < 400
+    assert reason(refused.value) == expected
