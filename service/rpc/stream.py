@@ -133,26 +133,26 @@ class StreamServicer(StreamServiceServicer):
             tracing.annotate(steps=stream.steps)
             if closing is None:
                 self._kept.leave(stream)
-        await context.write(await self._closed(stream, closing))
+        # Who only half-closes has left its stream, and is told how far it came all the same.
+        state = await self._close(stream, closing) if closing is not None else b""
+        await context.write(wire.ServerMessage(closed=wire.Closed(steps=stream.steps, state=state)))
 
-    async def _closed(self, stream: LiveStream, closing: wire.Close | None) -> wire.ServerMessage:
-        """Ends a stream whose caller has closed it; says what it was."""
-        state = b""
-        if closing is not None:
-            removal = None
-            try:
-                if closing.return_state and stream.ended is None:
-                    state = self._kept.beginnings.blob_of(await self._kept.copy(stream))
-            finally:
-                if stream.ended is None:
-                    removal = self._kept.close(stream)
-            if stream.ended is not None:
-                # It is another call's, which has not asked for its end.
-                raise stream.ended
-            # A server that is killed behind its answer leaves nothing of a closed stream.
-            if removal is not None and not await self._kept.keeper.removed(removal):
-                raise taken_over(stream.id)
-        return wire.ServerMessage(closed=wire.Closed(steps=stream.steps, state=state))
+    async def _close(self, stream: LiveStream, closing: wire.Close) -> bytes:
+        """Ends a stream whose caller asks for it; returns its state where it asks for that too."""
+        state, removal = b"", None
+        try:
+            if closing.return_state and stream.ended is None:
+                state = self._kept.beginnings.blob_of(await self._kept.copy(stream))
+        finally:
+            if stream.ended is None:
+                removal = self._kept.close(stream)
+        if stream.ended is not None:
+            # It is another call's, which has not asked for its end.
+            raise stream.ended
+        # A server that is killed behind its answer leaves nothing of a closed stream.
+        if removal is not None and not await self._kept.keeper.removed(removal):
+            raise taken_over(stream.id)
+        return state
 
     async def _open(self, context: _Context, call: _Call) -> Opened | None:
         """The stream that the first message asks for; None where the caller sends nothing."""

@@ -94,7 +94,7 @@ class RedisStore:
         for *written, evicted in await self._call(scripts.WRITE, *parts):
             flags += map(bool, written)
             self.evicted += evicted
-        # Of a write that was refused, no server need have seen anything.
+        # Behind the call: a write that raises may have put none of these epochs into Redis.
         self._seen = max([self._seen, *(record.epoch for record in records)])
         return flags
 
