@@ -26,7 +26,7 @@ class Beginnings:
         self._streams = streams
         self._keeper = keeper
 
-    async def keep(
+    async def store_first(
         self,
         model: ServedModel,
         stream_id: str,

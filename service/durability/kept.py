@@ -88,7 +88,7 @@ class KeptStreams:
         elif stream.busy:
             stream.on_idle.append(lambda: self.leave(stream))
         else:
-            self._keep(stream)
+            self._store_and_close(stream)
 
     def close(self, stream: Stream) -> Removal | None:
         """Ends a stream here, and in the store where it is kept: that is under way then."""
@@ -151,9 +151,9 @@ class KeptStreams:
         """Keeps a stream that has ended here, so that it goes on where its model is served."""
         if stream.keeping is not None:
             await idle(stream)
-        self._keep(stream)
+        self._store_and_close(stream)
 
-    def _keep(self, stream: Stream) -> None:
+    def _store_and_close(self, stream: Stream) -> None:
         """Stores an idle stream, if it is still here, and gives its slot back."""
         if self._streams.get(stream.id) is not stream:
             return
@@ -187,7 +187,7 @@ class KeptStreams:
         if model.arena.taken == model.arena.capacity:
             # Before the store is asked, which would give up what is to be replaced.
             raise exhausted(model.arena.capacity)
-        claim = await self.beginnings.keep(
+        claim = await self.beginnings.store_first(
             model, stream_id, opening.owner, snapshot, replace=opening.replace
         )
         try:
@@ -249,7 +249,7 @@ class KeptStreams:
             results = kept_results(keeping.results)
             check_resume(resume, live.expected - 1, [one.sequence for one in results])
         except ServiceError:
-            self._keep(live)
+            self._store_and_close(live)
             raise
         heir = self._streams.hand_over(live)
         self.keeper.hold(heir)

@@ -81,7 +81,7 @@ class Operations:
         record = await self._record(stream_id, owner, others)
         return Exported(self._state(record), _of_record(record))
 
-    async def keep(
+    async def import_state(
         self, state: bytes, stream_id: str, owner: str, *, replace: bool = False
     ) -> Summary:
         """Keeps a blob under an id, for a resume.
@@ -96,18 +96,18 @@ class Operations:
         snapshots.packed_row(snapshot, model)
         version, named = str(model.version), stream_id or new_id()
 
-        async def keep() -> None:
+        async def store() -> None:
             self._streams.admit(model.name, version, stream_id)
-            await self._kept.beginnings.keep(model, named, owner, snapshot, replace=replace)
+            await self._kept.beginnings.store_first(model, named, owner, snapshot, replace=replace)
 
-        await self._kept.turns.take(named, keep)
+        await self._kept.turns.take(named, store)
         return Summary(named, model.name, version, 0, snapshot.steps, False, owner)
 
     async def fork(self, stream_id: str, new_stream_id: str, owner: str) -> Summary:
         """Keeps the state of one stream under another id as well.
 
         Raises:
-            NotFound, AlreadyExists, Unavailable: as in `export` and `keep`.
+            NotFound, AlreadyExists, Unavailable: as in `export` and `import_state`.
         """
         if stream_id == new_stream_id:
             raise InvalidArgument(
@@ -115,7 +115,7 @@ class Operations:
                 reason="FORK_ITSELF",
             )
         exported = await self.export(stream_id, owner)
-        return await self.keep(exported.state, new_stream_id, owner)
+        return await self.import_state(exported.state, new_stream_id, owner)
 
     async def close(
         self, stream_id: str, owner: str, *, others: bool = False, return_state: bool = False

@@ -36,7 +36,9 @@ class Handover:
             Unavailable: the store can't be reached.
         """
         snapshot = (await self._kept.copy(stream)).snapshot
-        await self._kept.beginnings.keep(stream.model, _name(key), key[2], snapshot, replace=True)
+        await self._kept.beginnings.store_first(
+            stream.model, _name(key), key[2], snapshot, replace=True
+        )
 
     async def take(self, key: Key, idle_seconds: float, begun_ms: int = 0) -> Stream | None:
         """The stream of a sequence that was given no longer ago than so many seconds.

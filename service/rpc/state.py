@@ -28,7 +28,7 @@ class StateServicer(StateServiceServicer):
     @answered
     async def Import(self, request: wire.ImportRequest) -> wire.ImportResponse:
         """Keeps a state under an id."""
-        kept = await self._operations.keep(
+        kept = await self._operations.import_state(
             request.state, request.stream_id, caller().name, replace=request.replace
         )
         return wire.ImportResponse(stream=_summary(kept))

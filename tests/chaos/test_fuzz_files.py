@@ -103,7 +103,7 @@ HEADER = 76
 def test_states_that_are_imported_and_gone_on_with(snapshot: bytes) -> None:
     async def go_on() -> None:
         server = kept_server()
-        await server.operations.keep(sealed(snapshot), "pump", "")
+        await server.operations.import_state(sealed(snapshot), "pump", "")
         stream = await server.resumed()
         outputs = await server.push(stream, distinct(2, 2))
         assert outputs.shape == (2, OUTPUTS)

@@ -32,7 +32,7 @@ async def test_an_imported_state_is_not_begun_over_by_mistake():
     # One that no other server shares, where an id that took no chunk is begun over.
     server = kept_server(MemoryStore(10**6))
     state = await kept_state(server, distinct(3, 28))
-    await server.operations.keep(state, "copy", "")
+    await server.operations.import_state(state, "copy", "")
     assert await reason(server.begun("copy"), AlreadyExists) == "STREAM_KEPT"
     # What a list says of it, and what a resume goes on with.
     assert (await server.store.read("copy")).steps == (await server.resumed("copy")).steps == 3
@@ -45,7 +45,7 @@ async def test_what_was_signed_with_the_key_before_is_imported_begun_with_and_re
     keys = StateKeys(OTHER_KEY.signing, (KEY.signing,))
     after = kept_server(before.store, keys=keys)
 
-    assert (await after.operations.keep(state, "copy", "")).steps == 2
+    assert (await after.operations.import_state(state, "copy", "")).steps == 2
     begun = await after.begun("anew", initial_state=state)
     resumed = await after.resumed()
     for stream in (begun, resumed, await after.resumed("copy")):
@@ -90,5 +90,5 @@ async def test_a_state_goes_on_with_the_newest_version_of_its_weights():
     state = await kept_state(server, distinct(2, 30))
     for version in (3, 2):
         server.streams._models.add(fake_model(version=version))
-    assert (await server.operations.keep(state, "copy", "")).version == "3"
+    assert (await server.operations.import_state(state, "copy", "")).version == "3"
     assert (await server.resumed("copy")).model.version == 3

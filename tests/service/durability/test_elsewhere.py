@@ -175,7 +175,7 @@ async def test_who_is_refused_by_a_full_store_destroys_nothing_of_what_it_was_to
         await server.begun(replace=True)
     assert caught.value.reason == "STORE_FULL"
     with pytest.raises(Unavailable):
-        await server.operations.keep(state, "pump", "", replace=True)
+        await server.operations.import_state(state, "pump", "", replace=True)
     await server.kept.keeper.flush()
     assert await server.stored() == (2, 2, state_after(inputs[:2]))
 

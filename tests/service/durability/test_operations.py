@@ -64,7 +64,7 @@ async def test_an_imported_state_goes_on_under_another_id_on_another_server():
     inputs = distinct(7, 4)
     await kept_stream(here, inputs[:3])
     state = (await here.operations.export("pump", "")).state
-    summary = await there.operations.keep(state, "copy", "bob")
+    summary = await there.operations.import_state(state, "copy", "bob")
     assert (summary.stream_id, summary.model, summary.version) == ("copy", "fake", "1")
     assert (summary.sequence, summary.steps, summary.live, summary.owner) == (0, 3, False, "bob")
 
@@ -78,7 +78,7 @@ async def test_an_import_without_an_id_gets_one():
     server = kept_server()
     await kept_stream(server, distinct(1, 5))
     state = (await server.operations.export("pump", "")).state
-    names = {(await server.operations.keep(state, "", "")).stream_id for _ in range(2)}
+    names = {(await server.operations.import_state(state, "", "")).stream_id for _ in range(2)}
     assert len(names) == 2
     assert names < {one.stream_id for one in await listed(server)}
 
@@ -90,13 +90,16 @@ async def test_an_id_that_is_in_use_is_not_imported_over_by_mistake():
     state = (await server.operations.export("pump", "")).state
     live = await server.begun("live")
     await kept_stream(server, distinct(2, 7), "old")
-    keep = server.operations.keep
-    assert await reason(keep(state, "live", ""), AlreadyExists) == "STREAM_EXISTS"
+    import_state = server.operations.import_state
+    assert await reason(import_state(state, "live", ""), AlreadyExists) == "STREAM_EXISTS"
     # Not even by whoever means to.
-    assert await reason(keep(state, "live", "", replace=True), AlreadyExists) == "STREAM_EXISTS"
+    assert (
+        await reason(import_state(state, "live", "", replace=True), AlreadyExists)
+        == "STREAM_EXISTS"
+    )
     assert live.steps == 0
-    assert await reason(keep(state, "old", ""), AlreadyExists) == "STREAM_KEPT"
-    await keep(state, "old", "", replace=True)
+    assert await reason(import_state(state, "old", ""), AlreadyExists) == "STREAM_KEPT"
+    await import_state(state, "old", "", replace=True)
     assert numbers((await server.operations.export("old", "")).state) == state_after(inputs)
 
 
@@ -107,13 +110,13 @@ async def test_what_is_no_state_of_a_model_here_is_not_imported():
 
     async def refused(kind=InvalidArgument, **changes):
         state = blob.encode(type(exported)(**(vars(exported) | changes)))
-        return await reason(server.operations.keep(state, "bad", ""), kind)
+        return await reason(server.operations.import_state(state, "bad", ""), kind)
 
     assert await refused(Unavailable, digest="sha256:others") == "MODEL_NOT_SERVED"
     assert await refused(Unavailable, model="fan") == "MODEL_NOT_SERVED"
     short = (NamedState("state", np.zeros(1, np.float32)),)
     assert await refused(states=short) == "STATE_SHAPE"
-    assert await reason(server.operations.keep(b"none", "bad", ""), InvalidArgument) == (
+    assert await reason(server.operations.import_state(b"none", "bad", ""), InvalidArgument) == (
         "BLOB_NOT_STATE"
     )
     assert await reason(server.operations.export("bad", ""), NotFound) == "STREAM_NOT_FOUND"
@@ -127,8 +130,8 @@ async def test_exports_are_signed_and_imports_believed_with_the_key_alone():
     server.kept.leave(await server.begun("new"))
     for name in ("live", "kept", "new"):
         state = (await server.operations.export(name, "")).state
-        await server.operations.keep(state, f"{name} again", "")
-        assert await reason(other.operations.keep(state, "", ""), InvalidArgument) == (
+        await server.operations.import_state(state, f"{name} again", "")
+        assert await reason(other.operations.import_state(state, "", ""), InvalidArgument) == (
             "BLOB_SIGNATURE"
         )
 
@@ -138,7 +141,7 @@ async def test_a_server_on_its_way_out_imports_nothing():
     await kept_stream(server, distinct(1, 11))
     state = (await server.operations.export("pump", "")).state
     server.streams.refuse()
-    assert await reason(server.operations.keep(state, "copy", ""), Unavailable) == (
+    assert await reason(server.operations.import_state(state, "copy", ""), Unavailable) == (
         "SERVER_STOPPING"
     )
 
@@ -233,7 +236,7 @@ async def test_the_streams_of_others_are_not_there(live):
         assert await listed(server, owner) == []
     # Nor can they be replaced.
     state = (await operations.export("pump", "ada")).state
-    over = operations.keep(state, "pump", "bob", replace=True)
+    over = operations.import_state(state, "pump", "bob", replace=True)
     assert await reason(over, AlreadyExists) == ("STREAM_EXISTS" if live else "STREAM_KEPT")
     assert [one.owner for one in await listed(server, "ada")] == ["ada"]
     assert (await operations.export("pump", "ada")).stream.steps == 2
@@ -270,7 +273,7 @@ async def test_a_page_of_no_size_has_a_hundred():
     await kept_stream(server, distinct(1, 24))
     state = (await server.operations.export("pump", "")).state
     await asyncio.gather(
-        *(server.operations.keep(state, f"copy-{number}", "") for number in range(150))
+        *(server.operations.import_state(state, f"copy-{number}", "") for number in range(150))
     )
     first, behind = await server.operations.page("", 0, "")
     assert (len(first), behind) == (100, first[-1].stream_id)

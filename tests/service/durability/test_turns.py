@@ -74,11 +74,11 @@ async def test_what_is_being_opened_is_neither_imported_over_nor_closed():
     server = kept_server()
     state = await kept_state(server, distinct(3, 2))
     opening, gate = await held_up(server, "begin", server.begun())
-    await busy(server.operations.keep(state, "pump", "", replace=True))
+    await busy(server.operations.import_state(state, "pump", "", replace=True))
     await busy(server.operations.fork("fan", "pump", ""))
     await busy(server.operations.close("pump", ""))
     # Another id is not in the way.
-    await server.operations.keep(state, "belt", "")
+    await server.operations.import_state(state, "belt", "")
     gate.opened.set()
     stream, inputs = await opening, distinct(2, 3)
     assert (await server.push(stream, inputs)).tobytes() == alone(inputs).tobytes()
@@ -90,7 +90,9 @@ async def test_what_is_being_imported_is_not_opened():
     server = kept_server()
     inputs = distinct(3, 4)
     state = await kept_state(server, inputs)
-    importing, gate = await held_up(server, "begin", server.operations.keep(state, "pump", ""))
+    importing, gate = await held_up(
+        server, "begin", server.operations.import_state(state, "pump", "")
+    )
     await busy(server.begun())
     gate.opened.set()
     assert (await importing).steps == 3
@@ -141,7 +143,7 @@ async def test_a_close_ends_what_was_kept_while_it_waited_for_a_chunk(fails):
         while not stream.on_idle:  # noqa: ASYNC110 - nobody is told of it
             await asyncio.sleep(0)
         # As where its model is unloaded meanwhile.
-        stream.on_idle.append(lambda: server.kept._keep(stream))
+        stream.on_idle.append(lambda: server.kept._store_and_close(stream))
         may_end.set()
         with pytest.raises(ModelFault) if fails else nullcontext():
             await under_way
@@ -161,7 +163,7 @@ async def test_a_close_ends_what_was_kept_behind_its_last_look():
 
     async def copied(stream):
         taken = await copy(stream)
-        server.kept._keep(stream)
+        server.kept._store_and_close(stream)
         return taken
 
     server.kept.copy = copied
