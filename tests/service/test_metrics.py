@@ -135,6 +135,9 @@ async def test_the_lag_is_the_age_of_the_oldest_chunk_that_is_not_stored(monkeyp
     assert server.value("states_waiting") == 0
     assert server.value("checkpoint_round_seconds_count") == 1
     assert server.value("checkpoints_total") == 2
+    # What is stored makes the next chunk no older.
+    await server.push(first, 5)
+    assert server.value("checkpoint_lag_seconds") == 0
 
 
 async def test_resumes_and_what_was_taken_over_are_counted_apart():

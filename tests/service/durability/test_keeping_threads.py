@@ -4,12 +4,13 @@ import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
-from fakes import FakeEngine, alone, distinct, fake_model
+from fakes import STATE, FakeEngine, alone, distinct, fake_model
 from kept_server import kept_server, state_after
 
 from service.durability.openings import Opening, Resume
-from service.errors import AlreadyExists, Gone, Unavailable
+from service.errors import AlreadyExists, Gone, ModelFault, Unavailable
 from service.stores.memory import MemoryStore
 
 
@@ -177,3 +178,38 @@ async def test_a_chunk_that_is_under_way_is_whole_before_its_stream_is_taken_ove
     assert [one.data for one in heir.results] == [alone(inputs)[:4].tobytes()]
     after = await server.push(heir.stream, inputs[4:])
     assert after.tobytes() == alone(inputs)[4:].tobytes()
+
+
+async def test_a_stream_whose_chunk_fails_while_it_is_taken_over_goes_on_from_what_is_stored(
+    slow, monkeypatch
+):
+    def fail(tick):
+        may_end.wait(30)
+        raise RuntimeError("told to")
+
+    model, may_end = slow
+    server = kept_server(model=model)
+    inputs = distinct(5, 24)
+    stream = await server.begun()
+    await server.push(stream, inputs[:2], acknowledged=0)
+    await server.checkpoint()
+    opening = Opening("fake", stream_id="pump", resume=Resume(received=1))
+    with monkeypatch.context() as broken:
+        broken.setattr(model.batcher, "_compute", fail)
+        may_end.clear()
+        under_way = await server.under_way(stream, distinct(1, 25))
+        resuming = asyncio.ensure_future(server.kept.open(opening))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert stream.ended is not None
+        # Its row is another's from then on.
+        others = np.full(STATE, 7, np.float32)
+        stream.on_idle.append(lambda: model.arena.write(stream.slot, others))
+        may_end.set()
+        with pytest.raises(ModelFault):
+            await under_way
+    heir = (await resuming).stream
+    assert (heir.expected, heir.steps) == (3, 2)
+    assert model.arena.taken == server.streams.live == 1
+    after = await server.push(heir, inputs[2:])
+    assert after.tobytes() == alone(inputs)[2:].tobytes()
