@@ -11,7 +11,7 @@ from service.durability.kept import KeptStreams
 from service.durability.openings import parsed
 from service.inference.requests import SequenceId
 from service.stores.store import Claim, now_ms
-from service.streams.live import Stream, new_id
+from service.streams.live import RESERVED, Stream, new_id
 
 # Model, id, and whose it is.
 Key = tuple[str, SequenceId, str]
@@ -86,4 +86,4 @@ class Handover:
 def _name(key: Key) -> str:
     """What a sequence is called in the store; numbers and texts never meet."""
     model, sequence, owner = key
-    return f"sequence/{owner}/{model}/{type(sequence).__name__}/{sequence}"
+    return f"{RESERVED}{owner}/{model}/{type(sequence).__name__}/{sequence}"

@@ -10,12 +10,21 @@ import secrets
 from collections import deque
 from collections.abc import Callable
 
-from service.errors import AlreadyExists, Gone, InvalidArgument, ProtocolViolation, ServiceError
+from service.errors import (
+    AlreadyExists,
+    Gone,
+    InvalidArgument,
+    ProtocolViolation,
+    ServiceError,
+    shorten,
+)
 from service.models.served import ServedModel
 from service.streams.chunks import Chunk
 from service.tensors import Array
 from service.tick.slots import Slot
 
+# What sequences are called in a store begins so; no caller's stream is to stand in their place.
+RESERVED = "sequence/"
 _log = logging.getLogger(__name__)
 
 
@@ -136,6 +145,25 @@ def note(stream: Stream, event: str, level: int = logging.DEBUG) -> None:
         model = stream.model
         fields = {"stream_id": stream.id, "model": model.name, "version": str(model.version)}
         _log.log(level, "stream %r %s", stream.id, event, extra=fields | {"steps": stream.steps})
+
+
+def check_id(stream_id: str, most: int) -> None:
+    """Refuses an id that no caller may give a stream.
+
+    Raises:
+        InvalidArgument: with reason STREAM_ID_LENGTH or STREAM_ID_RESERVED.
+    """
+    if len(stream_id) > most:
+        raise InvalidArgument(
+            f"stream_id has {len(stream_id)} characters; take at most {most}",
+            reason="STREAM_ID_LENGTH",
+        )
+    if stream_id.startswith(RESERVED):
+        raise InvalidArgument(
+            f"stream_id is {shorten(stream_id)!r}; ids that begin with {RESERVED!r} are those of "
+            "sequences on their way from one server to another: take another",
+            reason="STREAM_ID_RESERVED",
+        )
 
 
 def gap(stream: Stream, chunk: Chunk) -> InvalidArgument:

@@ -14,7 +14,7 @@ from service.metrics import Metrics
 from service.models.served import Models, ServedModel
 from service.settings import Settings
 from service.streams.chunks import Chunk, Float32, decode
-from service.streams.live import Stream, gap, is_open, new_id, note, untimely
+from service.streams.live import Stream, check_id, gap, is_open, new_id, note, untimely
 from service.streams.stepping import packed
 from service.tensors import Array
 from service.tick.ready import Buffer, Ready
@@ -89,11 +89,7 @@ class Streams:
         if self._draining:
             raise stopping()
         served = self._models.find(model, version)
-        if len(stream_id) > self._max_id_length:
-            raise InvalidArgument(
-                f"stream_id has {len(stream_id)} characters; take at most {self._max_id_length}",
-                reason="STREAM_ID_LENGTH",
-            )
+        check_id(stream_id, self._max_id_length)
         if stream_id in self._live:
             raise is_open(stream_id)
         if not served.signature.states:

@@ -10,7 +10,9 @@ from foreign import accumulator
 
 from service.callers.access import Identity
 from service.callers.quotas import Limits, Quota
-from service.errors import ServiceError
+from service.durability.openings import Opening
+from service.durability.operations import Operations
+from service.errors import InvalidArgument, ServiceError
 from service.stores.store import away, now_ms
 
 
@@ -194,3 +196,24 @@ async def test_of_two_servers_that_take_a_sequence_the_later_has_it(given):
     assert (await here.infer(5, x=row(0, 0, 0))).reason == "SEQUENCE_NOT_STARTED"
     assert here.streams.live == 0
     assert arrays(later[0])["y"].tolist() == [[3, 6, 9]]
+
+
+async def test_no_caller_can_keep_a_stream_where_a_sequence_is_to_stand(servers):
+    old, _ = servers
+    kept = old.sequences._handover._kept
+    state = (await Operations(old.models, old.streams, kept).export(await taken(kept), "")).state
+    name = "sequence/bob/acc/int/5"
+    for squats in (
+        kept.open(Opening("acc", stream_id=name, owner="eve")),
+        kept.open(Opening("acc", stream_id=name, owner="eve", ephemeral=True)),
+        Operations(old.models, old.streams, kept).import_state(state, name, "eve"),
+    ):
+        with pytest.raises(InvalidArgument) as refused:
+            await squats
+        assert refused.value.reason == "STREAM_ID_RESERVED"
+    assert await kept.keeper.read(name) is None
+
+
+async def taken(kept):
+    """The id of a stream of everybody's."""
+    return (await kept.open(Opening("acc", stream_id="sequences are no prefix"))).stream.id
