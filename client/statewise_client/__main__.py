@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from statewise_client.command.console import with_output
+from statewise_client.command.notes import told
 from statewise_client.errors import ChunkRefused, InputError, StatewiseError, StreamRefused
 
 _DESCRIPTION = "Streams recordings to a Statewise server, and keeps what their streams remember."
@@ -19,7 +20,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command; returns its exit code."""
     try:
         options = _parser().parse_args(arguments)
-        code = with_output(lambda: options.run(options))
+        with told():
+            code = with_output(lambda: options.run(options))
     except StatewiseError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2 if isinstance(error, InputError | ChunkRefused | StreamRefused) else 1

@@ -101,6 +101,7 @@ class Line:
             try:
                 answer = await self._ask(asking.target, question, request)
                 self._met = True
+                asking.answered()
                 return answer
             except StatewiseError as error:
                 pause = asking.after(error)

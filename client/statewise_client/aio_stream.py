@@ -208,6 +208,7 @@ class Stream:
             except StatewiseError as again:
                 error = again
         self.reconnects += 1
+        recovery.went_on()
         self._put(exchange.reopened(info))
 
     def _put(self, messages: Iterable[ClientMessage]) -> None:

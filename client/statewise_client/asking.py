@@ -67,6 +67,11 @@ class Asking:
             return 0.0
         raise error
 
+    def answered(self) -> None:
+        """Takes note that the question is answered."""
+        self._recovery.target = self.target
+        self._recovery.went_on()
+
     def _pause(self, error: StatewiseError) -> float:
         self._recovery.target = self.target
         try:

@@ -110,6 +110,7 @@ class Line:
             try:
                 answer = self._ask(asking.target, question, request)
                 self._met = True
+                asking.answered()
                 return answer
             except StatewiseError as error:
                 pause = asking.after(error)

@@ -4,11 +4,14 @@ Owns the order of the targets, the pauses between tries, and which failures anot
 Knows nothing of gRPC, and does not wait itself.
 """
 
+import logging
 import random
 import time
 from collections.abc import Callable, Sequence
 
 from statewise_client.errors import ConnectionFailed, StatewiseError, StreamEnded, StreamFailed
+
+_log = logging.getLogger(__name__)
 
 # Seconds without a new result after which a stream that can't go on is given up: a server that was
 # killed is back by then, with its models loaded.
@@ -73,6 +76,7 @@ class Recovery:
         self._tries = 0
         self._since = 0.0
         self._received = -1
+        self._is_lost = False
         self._not_before = dict.fromkeys(targets, 0.0)
 
     def after(self, error: StatewiseError, stream_id: str, received: int) -> float:
@@ -98,13 +102,22 @@ class Recovery:
         retry_after = error.retry_after if isinstance(error, StreamEnded) else None
         if retry_after is not None:
             self._not_before[self.target] = now + retry_after
-        self.target = self._next(now)
+        lost, self.target = self.target, self._next(now)
         longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(self._round, _DOUBLINGS))
         pause = max(self._uniform(0.0, longest), self._not_before[self.target] - now)
         self._tries += 1
         if not self._seconds or now + pause > self._since + self._seconds:
             raise self._given_up(error, stream_id)
+        if not self._is_lost:
+            self._is_lost = True
+            _log.info("the connection to %s is lost; trying again for %g s", lost, self._seconds)
         return pause
+
+    def went_on(self) -> None:
+        """Takes note that the last try did it."""
+        if self._is_lost:
+            self._is_lost = False
+            _log.info("it goes on with %s", self.target)
 
     @property
     def _round(self) -> int:

@@ -55,6 +55,19 @@ def test_a_new_result_is_a_new_start() -> None:
         assert way.after(BROKEN, "a", received) == 0.05
 
 
+def test_a_loss_and_its_end_are_logged_once_each(caplog) -> None:
+    caplog.set_level("INFO", "statewise_client")
+    way = recovery(Clock(), "one:1", "two:2", seconds=30.0)
+    way.went_on()
+    for _ in range(2):
+        for _ in range(4):
+            way.after(GONE, "a", received=4)
+        way.went_on()
+    on = [f"it goes on with {target}" for target in ("two:2", "two:2")]
+    lost = [f"the connection to {one} is lost; trying again for 30 s" for one in ("one:1", "two:2")]
+    assert caplog.messages == [lost[0], on[0], lost[1], on[1]]
+
+
 def test_without_one_a_stream_is_given_up() -> None:
     clock = Clock()
     way = recovery(clock, "one:1", seconds=10.0)
