@@ -8,6 +8,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from statewise_client.command.console import with_output
 from statewise_client.command.notes import told
@@ -30,13 +31,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
+class _Parser(argparse.ArgumentParser):
+    """Tells a mistake in a line, instead of all that could have been written."""
+
+    def error(self, message: str) -> NoReturn:
+        """Ends the command."""
+        self.exit(2, f"error: {' '.join(message.split())}; see {self.prog} --help\n")
+
+
 def _parser() -> argparse.ArgumentParser:
     # gRPC would log to stderr what the command itself tells in a line; it is asked not to when it
     # is imported.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from statewise_client.command import health, score, state, stream
 
-    parser = argparse.ArgumentParser(prog="statewise", description=_DESCRIPTION)
+    # As the plain kind, which is what the commands take.
+    kind: type[argparse.ArgumentParser] = _Parser
+    parser = kind(prog="statewise", description=_DESCRIPTION)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     stream.add_to(commands)
     score.add_to(commands)

@@ -6,6 +6,63 @@ from statewise_client.__main__ import main
 ORDERED = "t,ax,ay,az\n1,1,2,3\n10,1,2,3\n10.5,1,2,3\n"
 
 
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (
+            ["stream", "--input", "-"],
+            "arguments are required: --model; see statewise stream --help",
+        ),
+        (["state", "fork", "a", "b", "c"], "unrecognized arguments: c; see statewise --help"),
+        (["state"], "arguments are required: ACT; see statewise state --help"),
+        (["strem"], "see statewise --help"),
+    ],
+)
+def test_a_mistyped_command_is_told_in_a_line(capsys, words, line):
+    with pytest.raises(SystemExit) as end:
+        main(words)
+    assert end.value.code == 2
+    (told,) = capsys.readouterr().err.splitlines()
+    assert told.startswith("error: ")
+    assert told.endswith(line)
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (["--resume"], "--resume needs --stream-id; name the stream that is to go on"),
+        (["--resume", "--stream-id", "a", "--replace"], "leave --replace out"),
+        (["--resume", "--stream-id", "a", "--state-in", "a"], "leave --state-in out"),
+    ],
+)
+def test_options_that_exclude_each_other_are_named_as_they_are_written(
+    stream, write, options, line
+):
+    code, _, err = stream(write("r.csv", ORDERED), *options)
+    assert (code, err.splitlines()[-1].endswith(line)) == (2, True)
+
+
+@pytest.mark.parametrize("act", ["export", "fork", "close"])
+def test_what_an_id_is_stands_in_the_help(capsys, act):
+    with pytest.raises(SystemExit):
+        main(["state", act, "--help"])
+    assert "ID of the stream, as `statewise state list`" in " ".join(
+        capsys.readouterr().out.split()
+    )
+
+
+def test_a_token_that_every_account_can_read_is_named(serve, write, capsys):
+    token = write("ward-7.token", "secret\n")
+    words = ["state", "list", "--target", serve().target, "--token-file", str(token)]
+    for mode, told in ((0o604, f"note: --token-file {token}: every account can"), (0o600, "")):
+        token.chmod(mode)
+        assert main(words) == 0
+        err = capsys.readouterr().err
+        assert err.startswith(told)
+        assert "secret" not in err
+        assert bool(err) == bool(told)
+
+
 def test_steps_in_their_order_are_streamed(stream, write):
     code, lines, err = stream(write("r.csv", ORDERED), "--order", "t", "--format", "csv")
 

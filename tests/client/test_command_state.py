@@ -156,7 +156,7 @@ def test_a_stream_is_not_opened_for_a_state_that_has_no_place(statewise, serve, 
         ((steps, "--state-out", "-"), "--state-out -: the lines go to stdout"),
         (("-", "--state-in", "-"), "--state-in -: the steps come from stdin"),
         ((steps, "--state-in", write("empty", "")), "it is empty; give a file that"),
-        ((steps, "--resume"), "resume needs a stream_id"),
+        ((steps, "--resume"), "--resume needs --stream-id"),
         ((steps, "--resume-timeout", "-1"), "resume_timeout is -1.0; give seconds"),
     ):
         code, _, err = statewise(*words, *more)

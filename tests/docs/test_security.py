@@ -27,7 +27,7 @@ def folder(tmp_path_factory):
         line.strip()
         for block in BLOCKS
         for line in block.splitlines()
-        if line.strip().startswith(("openssl", "chmod"))
+        if line.strip().startswith(("openssl", "chmod", "(umask"))
     ]
     assert len(lines) == 6, lines
     if shutil.which("openssl") is None and not os.environ.get("CI"):
@@ -69,6 +69,11 @@ def test_the_callers_are_read(folder):
 
 def test_the_key_is_one(folder):
     assert load_state_keys(folder / "state.keys").signing
+
+
+def test_secrets_are_for_their_owner_alone(folder):
+    for name in ("ward-7.token", "state.keys"):
+        assert (folder / name).stat().st_mode & 0o077 == 0
 
 
 def test_settings_of_the_table_exist():

@@ -5,7 +5,9 @@ never from the command line, which every user of the machine can see.
 """
 
 import argparse
+import logging
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from statewise_client.command import certificates
 from statewise_client.errors import InputError
 from statewise_client.reconnect import RESUME_SECONDS
 
+_log = logging.getLogger(__name__)
 _DEFAULT_TARGET = "localhost:8500"
 _FILES = {
     "token_file": ("STATEWISE_TOKEN_FILE", "holds the token that says who you are"),
@@ -68,6 +71,9 @@ def token(options: argparse.Namespace, environment: Mapping[str, str] = os.envir
     data = _content("token_file", options, environment)
     if data is None:
         return ""
+    path = _path("token_file", options, environment)
+    if Path(path).stat().st_mode & stat.S_IROTH:
+        _log.warning("--token-file %s: every account can read it; chmod o-r it", path)
     try:
         found = data.decode().strip()
     except UnicodeDecodeError:

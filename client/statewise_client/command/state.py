@@ -21,6 +21,7 @@ examples:
   statewise state fork pump-7 pump-7-what-if
   statewise state close pump-7
 """
+_ID = "of the stream, as `statewise state list` prints it"
 _Act = Callable[[Client, argparse.Namespace], None]
 
 
@@ -35,7 +36,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     acts = parser.add_subparsers(required=True, metavar="ACT")
 
     export = _add(acts, "export", _export, "write a stream's state to a file; the stream goes on")
-    export.add_argument("stream_id", metavar="ID")
+    export.add_argument("stream_id", metavar="ID", help=_ID)
     export.add_argument("--output", required=True, metavar="FILE", help="- is stdout")
 
     put = _add(acts, "import", _import, "keep a state from a file; prints its stream's id")
@@ -44,11 +45,11 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     put.add_argument("--replace", action="store_true", help="in place of one with the same id")
 
     fork = _add(acts, "fork", _fork, "keep a stream's state under another id; prints the id")
-    fork.add_argument("stream_id", metavar="ID")
+    fork.add_argument("stream_id", metavar="ID", help=_ID)
     fork.add_argument("new", nargs="?", default="", metavar="NEW", help="(the server makes one)")
 
     close = _add(acts, "close", _close, "end a stream; whoever advances it is told")
-    close.add_argument("stream_id", metavar="ID")
+    close.add_argument("stream_id", metavar="ID", help=_ID)
     close.add_argument("--output", metavar="FILE", help="where its last state goes; - is stdout")
 
     listing = _add(acts, "list", _list, "print the streams that are live or kept, by id")

@@ -142,7 +142,13 @@ def _note_unused(columns: Sequence[str], entity: Entity | None) -> None:
 
 
 def _check_states(options: argparse.Namespace) -> None:
-    """What a file may be, asked before a server is asked for a stream."""
+    """Which options go together, asked before a server is asked for a stream."""
+    if options.resume and not options.stream_id:
+        raise InputError("--resume needs --stream-id; name the stream that is to go on")
+    for name in ("state_in", "replace", "ephemeral"):
+        if options.resume and getattr(options, name):
+            option = name.replace("_", "-")
+            raise InputError(f"--resume goes on with what is kept; leave --{option} out")
     if options.state_out == blobs.STDOUT:
         raise InputError("--state-out -: the lines go to stdout; name a file")
     if options.state_in == options.input == blobs.STDIN:
