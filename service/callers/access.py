@@ -65,6 +65,20 @@ class Identity:
         if self.quota is not None:
             self.quota.leave()
 
+    def enter_call(self) -> None:
+        """Counts a call for requests of any streams.
+
+        Raises:
+            Exhausted: it has as many as it may have streams.
+        """
+        if self.quota is not None:
+            self.quota.enter_call()
+
+    def leave_call(self) -> None:
+        """Counts such a call that is over."""
+        if self.quota is not None:
+            self.quota.leave_call()
+
     def spend(self, steps: int) -> None:
         """Counts steps that it wants to take.
 

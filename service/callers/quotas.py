@@ -32,15 +32,16 @@ class Quota:
         limits: as they stand now; a change holds from the next stream or step on.
         rated: whether steps have to be asked for.
         streams: open now.
+        calls: open now that carry requests of any streams; as many as there may be streams.
     """
 
-    __slots__ = ("_clock", "_filled", "_level", "limits", "rated", "streams")
+    __slots__ = ("_clock", "_filled", "_level", "calls", "limits", "rated", "streams")
 
     def __init__(self, limits: Limits, clock: Callable[[], float]) -> None:
         """Starts with nothing open and a second's worth of steps."""
         self._clock = clock
         self._filled = clock()
-        self.streams = 0
+        self.streams = self.calls = 0
         self.set(limits)
         self._level = limits.steps_per_second
 
@@ -55,19 +56,34 @@ class Quota:
         Raises:
             Exhausted: the caller has as many as it may.
         """
-        if self.streams >= self.limits.streams:
-            raise Exhausted(
-                f"{self.streams} streams are open for this caller, as many as it may have; close "
-                "one first",
-                reason="CALLER_STREAMS",
-                retry_after=soon(),
-                max_streams=self.limits.streams,
-            )
+        self._check(self.streams, "streams")
         self.streams += 1
 
     def leave(self) -> None:
         """Counts a stream that closed."""
         self.streams -= 1
+
+    def enter_call(self) -> None:
+        """Counts a call for requests of any streams, each of which holds memory of its own.
+
+        Raises:
+            Exhausted: the caller has as many as it may.
+        """
+        self._check(self.calls, "inference calls")
+        self.calls += 1
+
+    def leave_call(self) -> None:
+        """Counts such a call that is over."""
+        self.calls -= 1
+
+    def _check(self, count: int, what: str) -> None:
+        if count >= self.limits.streams:
+            raise Exhausted(
+                f"{count} {what} are open for this caller, as many as it may have; close one first",
+                reason="CALLER_STREAMS",
+                retry_after=soon(),
+                max_streams=self.limits.streams,
+            )
 
     def take(self, steps: int) -> None:
         """Counts steps; for callers that are `rated`.

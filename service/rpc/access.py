@@ -7,7 +7,7 @@ takes an identity.
 """
 
 import inspect
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextvars import ContextVar
 from typing import Any
 
@@ -21,8 +21,13 @@ from service.rpc.status import errors_as_status
 
 _Context = grpc.aio.ServicerContext[Any, Any]
 _caller: ContextVar[Identity] = ContextVar("caller", default=EVERYBODY)
-_STREAM = "/statewise.v1.StreamService/Stream"
 _INFERENCE = "/inference.GRPCInferenceService/"
+_Count = Callable[[Identity], None]
+# How calls that stay open are counted as their caller's, and no more.
+_COUNTED: dict[str, tuple[_Count, _Count]] = {
+    "/statewise.v1.StreamService/Stream": (Identity.enter, Identity.leave),
+    _INFERENCE + "ModelStreamInfer": (Identity.enter_call, Identity.leave_call),
+}
 _ADMIN = ("admin",)
 _ANY = ("stream", "admin")
 # Any of these; where a method is not listed, "stream".
@@ -75,11 +80,12 @@ class Guard(grpc.aio.ServerInterceptor):
             return await behave(request, context)
 
         async def stream(request: Any, context: _Context) -> Any:
-            identity = await self._admit(context, needed, streams=True)
+            enter, leave = _COUNTED[method]
+            identity = await self._admit(context, needed, enter)
             try:
                 return await behave(request, context)
             finally:
-                identity.leave()
+                leave(identity)
 
         async def generate(request: Any, context: _Context) -> AsyncIterator[Any]:
             await self._admit(context, needed)
@@ -88,18 +94,18 @@ class Guard(grpc.aio.ServerInterceptor):
 
         if inspect.isasyncgenfunction(behave):
             return behaving(handler, generate)
-        return behaving(handler, stream if method == _STREAM else call)
+        return behaving(handler, stream if method in _COUNTED else call)
 
     async def _admit(
-        self, context: _Context, needed: tuple[str, ...], *, streams: bool = False
+        self, context: _Context, needed: tuple[str, ...], enter: _Count | None = None
     ) -> Identity:
         """Each call has a task of its own, and so a caller of its own."""
         async with errors_as_status(context):
             try:
                 identity = self._access.identify(_token(context), _certificate(context))
                 identity.require(*needed)
-                if streams:
-                    identity.enter()
+                if enter is not None:
+                    enter(identity)
             except ServiceError as error:
                 self._metrics.refused_call(error.reason)
                 raise

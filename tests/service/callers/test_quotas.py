@@ -36,6 +36,19 @@ def test_a_caller_has_so_many_streams_and_no_more(quotas):
     assert (one.streams, other.streams) == (2, 1)
 
 
+def test_a_caller_has_as_many_inference_calls_beside_its_streams(quotas):
+    one = quotas.of("one")
+    for _ in range(2):
+        one.enter()
+        one.enter_call()
+    with pytest.raises(Exhausted, match="2 inference calls are open") as refused:
+        one.enter_call()
+    assert refused.value.reason == "CALLER_STREAMS"
+    one.leave_call()
+    one.enter_call()
+    assert (one.streams, one.calls) == (2, 2)
+
+
 def test_limits_that_change_keep_what_is_counted(quotas):
     quotas.of("one").enter()
     quotas.limit("one", 1, 0)

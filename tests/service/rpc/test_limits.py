@@ -219,3 +219,27 @@ def test_a_caller_that_never_reads_inferences_fills_no_memory(server, channel):
     assert sender.sent < offered / 2
     assert resident(server.process.pid) - before < 120 * size
     assert [int(answer.infer_response.id[:6]) for answer in answers] == list(range(offered))
+
+
+def test_a_caller_has_as_many_inference_streams_as_it_may_have_streams(channel):
+    stub, done = GRPCInferenceServiceStub(channel), threading.Event()
+
+    def requests():
+        yield request(random(1)[0], 77)
+        done.wait(30)
+
+    def opened():
+        call = stub.ModelStreamInfer(requests(), metadata=bearer("few"), timeout=30)
+        assert "is not live" in next(call).error_message
+        return call
+
+    calls = [opened() for _ in range(2)]
+    with pytest.raises(grpc.RpcError) as refused:
+        opened()
+    assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert b"CALLER_STREAMS" in reason(refused.value)
+    # Its streams are counted beside them.
+    assert Call(channel, "few").next().WhichOneof("message") == "opened"
+    done.set()
+    assert [list(call) for call in calls] == [[], []]
+    assert opened()
