@@ -4,9 +4,11 @@ Owns their way to the tick and back, and the counting of any request's steps aga
 rate. Knows nothing of sequences.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
-from service.errors import RateExceeded
+from service.errors import RateExceeded, ServiceError
 from service.inference.requests import Done, Request, check_outputs, decode, encode
 from service.inference.under_way import told
 from service.models.served import ServedModel
@@ -39,31 +41,74 @@ def infer_alone(model: ServedModel, request: Request, done: Done) -> None:
     steps = steps_of(model, values)
     spend(request, model, steps)
     rows = packed(model, values, 0, first=True, last=True)
-    left = len(rows)
-    parts: list[Ready] = []
 
-    def land(ready: Ready) -> None:
-        nonlocal left
-        left -= 1
-        if left:
-            return
-        failed = next((part.error for part in parts if part.error), None)
-        if failed is not None:
-            done(failed)
+    def answer(outcome: Array | ServiceError) -> None:
+        if isinstance(outcome, ServiceError):
+            done(outcome)
             return
         try:
-            joined = parts[0].joined() if len(parts) == 1 else _stacked(parts)
-            done(encode(model, joined, request.outputs, steps))
+            done(encode(model, outcome, request.outputs, steps))
         except Exception as error:
             done(told(error))
 
-    # Models without state never read the arena: all rows share its first.
-    if model.signature.whole:
-        parts += [Whole(0, row.data, steps, land) for row in rows]
-    else:
-        parts += [Ready(0, row.data, land) for row in rows]
-    model.batcher.put(parts)
+    _Rows(model, rows, steps, answer).put()
 
 
-def _stacked(parts: list[Ready]) -> Array:
-    return np.concatenate([part.joined() for part in parts])
+class _Rows:
+    """The packed rows of a request on their way, no more at a time than a call takes.
+
+    A row that waits takes far more memory than its numbers, and would wait before everybody else's.
+    """
+
+    __slots__ = ("_answers", "_left", "_model", "_parts", "_rows", "_steps", "_taken", "_then")
+
+    def __init__(
+        self,
+        model: ServedModel,
+        rows: Array,
+        steps: int,
+        then: Callable[[Array | ServiceError], None],
+    ) -> None:
+        """Starts at the first row; nothing is put yet. `then` is called once."""
+        self._model, self._rows, self._steps, self._then = model, rows, steps, then
+        self._taken = self._left = 0
+        self._parts: list[Ready] = []
+        self._answers: list[Array] = []
+
+    def put(self) -> None:
+        """Queues the next rows."""
+        batcher = self._model.batcher
+        piece = self._rows[self._taken : self._taken + batcher.max_batch]
+        self._taken += len(piece)
+        self._left = len(piece)
+        # Models without state never read the arena: all rows share its first.
+        if self._model.signature.whole:
+            self._parts = [Whole(0, row.data, self._steps, self._land) for row in piece]
+        else:
+            self._parts = [Ready(0, row.data, self._land) for row in piece]
+        batcher.put(self._parts)
+
+    def _land(self, _ready: Ready) -> None:
+        self._left -= 1
+        if self._left:
+            return
+        # They point to each other: the request would stay until garbage is looked for.
+        parts, self._parts = self._parts, []
+        failed = next((part.error for part in parts if part.error), None)
+        if failed is not None:
+            self._then(failed)
+            return
+        try:
+            self._answers.append(_joined([part.joined() for part in parts]))
+            if self._taken < len(self._rows):
+                self.put()
+                return
+            joined = _joined(self._answers)
+        except Exception as error:
+            self._then(told(error))
+        else:
+            self._then(joined)
+
+
+def _joined(answers: list[Array]) -> Array:
+    return answers[0] if len(answers) == 1 else np.concatenate(answers)
