@@ -44,6 +44,10 @@ async def test_questions_while_workers_are_killed(model_path, tmp_path: Path) ->
     with replicas(model_path, *options) as (server,):
         async with Client(server.target) as client:
             await begin_all(server.target, 2)
+            # Until the worker that had them has stored what they took, another knows less.
+            stored = [0]
+            while not all(stored):
+                stored = [one.steps async for one in client.list_streams()]
             state = await client.export_state("stream-1")
             for _ in range(SCALE.kills):
                 killing = asyncio.create_task(asyncio.to_thread(kill_worker, server.pid, 2, dice))

@@ -137,7 +137,7 @@ async def test_silence_is_looked_for_behind_an_unforeseen_error():
 async def test_idle_sequences_are_looked_for_behind_an_unforeseen_error(tmp_path, monkeypatch):
     monkeypatch.setattr(sequences, "_SWEEP_SECONDS", 0.01)
     calls = Calls(load(accumulator(tmp_path / "acc")))
-    failing = calls.sequences._end_idle = Failing(calls.sequences._end_idle)
+    failing = calls.sequences.expire = Failing(calls.sequences.expire)
     async with running(calls.sequences.sweep()) as task:
         await seen_again(failing, task)
 
