@@ -12,6 +12,7 @@ from pathlib import Path
 from benchmarks.benchmark import Benchmark
 from benchmarks.errors import BenchmarkError
 from benchmarks.registry import BENCHMARKS
+from training.console import Parser
 
 _RESULTS = Path(__file__).resolve().parent / "results"
 _DESCRIPTION = """\
@@ -54,7 +55,7 @@ def _run(benchmark: Benchmark, options: argparse.Namespace) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _formatted(argparse.ArgumentParser(prog="python -m benchmarks"), _DESCRIPTION)
+    parser = _formatted(Parser(prog="python -m benchmarks"), _DESCRIPTION)
     commands = parser.add_subparsers(dest="name", metavar="NAME")
     for benchmark in BENCHMARKS.values():
         command = commands.add_parser(benchmark.name, help=benchmark.summary)

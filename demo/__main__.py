@@ -20,6 +20,7 @@ from demo.tails import Columns, Tails, read_outputs, read_tails
 from demo.verdict import judge, table
 from training.checkpoint import load_trained
 from training.config_file import read_config
+from training.console import Parser
 from training.errors import ConfigError, TrainingError
 from training.reference import Array, Network, forward
 
@@ -36,7 +37,7 @@ example:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the demo; returns its exit code."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m demo",
         description=_DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import get_args
 
+from training.console import Parser
 from training.reference import Activation
 
 # Those of a training configuration: above them a machine's memory ends, not a network's use.
@@ -44,7 +45,7 @@ example:
 
 def parser() -> argparse.ArgumentParser:
     """The parser of all commands; `options.command` is "export", "validate" or "random"."""
-    export = argparse.ArgumentParser(
+    export: argparse.ArgumentParser = Parser(
         prog="python -m export",
         description=_DESCRIPTION,
         epilog=_EXAMPLE,

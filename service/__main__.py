@@ -11,10 +11,9 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
 
 from service import logs, tracing
-from service.console import with_output
+from service.console import Parser, with_output
 from service.errors import ServiceError, UserError
 from service.health import add_health
 from service.offline import command as score
@@ -40,22 +39,6 @@ example:
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    """One whose mistakes are told in one line, by the command that they were made in."""
-
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Refuses what is unknown at once: otherwise the command around it would."""
-        options, unknown = super().parse_known_args(args, namespace)
-        if unknown:
-            self.error(f"unrecognized arguments: {' '.join(unknown)}")
-        return options, unknown
-
-    def error(self, message: str) -> NoReturn:
-        """Ends the process."""
-        print(f"error: {' '.join(message.split())}; see {self.prog} --help", file=sys.stderr)
-        sys.exit(2)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command; returns its exit code."""
     logs.configure()
@@ -74,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = _Parser(
+    parser: argparse.ArgumentParser = Parser(
         prog="python -m service",
         description=_SERVICE,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from training.config_file import read_config
-from training.console import leave, with_output
+from training.console import Parser, leave, with_output
 from training.errors import ComparisonFailed, ConfigError, TrainingError
 from training.run_folder import RunFolder
 
@@ -92,7 +92,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser: argparse.ArgumentParser = Parser(
         prog="python -m training",
         description=_TRAINING,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -8,9 +8,8 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
 
-from statewise_client.command.console import with_output
+from statewise_client.command.console import Parser, with_output
 from statewise_client.command.notes import told
 from statewise_client.errors import ChunkRefused, InputError, StatewiseError, StreamRefused
 
@@ -31,14 +30,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-class _Parser(argparse.ArgumentParser):
-    """Tells a mistake in a line, instead of all that could have been written."""
-
-    def error(self, message: str) -> NoReturn:
-        """Ends the command."""
-        self.exit(2, f"error: {' '.join(message.split())}; see {self.prog} --help\n")
-
-
 def _parser() -> argparse.ArgumentParser:
     # gRPC would log to stderr what the command itself tells in a line; it is asked not to when it
     # is imported.
@@ -46,8 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     from statewise_client.command import health, score, state, stream
 
     # As the plain kind, which is what the commands take.
-    kind: type[argparse.ArgumentParser] = _Parser
-    parser = kind(prog="statewise", description=_DESCRIPTION)
+    parser: argparse.ArgumentParser = Parser(prog="statewise", description=_DESCRIPTION)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     stream.add_to(commands)
     score.add_to(commands)

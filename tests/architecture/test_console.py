@@ -1,4 +1,4 @@
-"""The end of a command's output, where nobody takes it."""
+"""A mistake in a command's words, and the end of its output where nobody takes it."""
 
 import subprocess
 import sys
@@ -47,3 +47,27 @@ def test_a_full_disk_is_one_line(module: str, _code: int, flush: bool) -> None:
 def test_a_closed_output_is_nobodys_concern(module: str, _code: int) -> None:
     assert run(module, ">&-", False).returncode == 3
     assert run(module, "> /dev/null", False).returncode == 3
+
+
+# Each command with its own way to a mistake, and whose help it names.
+COMMANDS = [
+    ("training fit --epoch x", "training fit"),
+    ("training", "training"),
+    ("export random models/1 --feature 3", "export random"),
+    ("export nothing", "export"),
+    ("service serve --prot 1", "service serve"),
+    ("benchmarks tick --repeat", "benchmarks tick"),
+    ("benchmarks nothing", "benchmarks"),
+    ("demo fast", "demo"),
+]
+
+
+@pytest.mark.parametrize(("words", "command"), COMMANDS)
+def test_a_mistake_in_the_words_of_a_command_is_one_line(words: str, command: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", *words.split()], capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    (told,) = done.stderr.splitlines()
+    assert told.startswith("error: ")
+    assert told.endswith(f"; see python -m {command} --help")

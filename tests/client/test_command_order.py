@@ -13,7 +13,10 @@ ORDERED = "t,ax,ay,az\n1,1,2,3\n10,1,2,3\n10.5,1,2,3\n"
             ["stream", "--input", "-"],
             "arguments are required: --model; see statewise stream --help",
         ),
-        (["state", "fork", "a", "b", "c"], "unrecognized arguments: c; see statewise --help"),
+        (
+            ["state", "fork", "a", "b", "c"],
+            "unrecognized arguments: c; see statewise state fork --help",
+        ),
         (["state"], "arguments are required: ACT; see statewise state --help"),
         (["strem"], "see statewise --help"),
     ],
