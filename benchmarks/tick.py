@@ -114,7 +114,7 @@ async def _tick_rate(served: ServedModel, bare: Engine, rows: int, seconds: floa
     batcher.put(batch)
     took: float = await ended
     for slot in slots:
-        arena.release(slot)
+        arena.slots.release(slot)
     return steps / took
 
 

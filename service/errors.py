@@ -24,7 +24,6 @@ Owns the error tree and the neutral codes. Knows nothing of gRPC: `rpc/status.py
         └── WorkerFailed                     a worker process that ended before it served
 """
 
-import random
 from enum import Enum
 
 
@@ -176,15 +175,6 @@ class NoRoom(TableError):
 
 class WorkerFailed(UserError):
     """A worker process ended before it served; it has said why itself."""
-
-
-def soon() -> float:
-    """Seconds after which a caller that was refused may come again.
-
-    One to two, each time others: those who were refused together would come together again, and
-    gRPC takes in calls one after the other.
-    """
-    return random.uniform(1.0, 2.0)
 
 
 def stopping() -> Unavailable:

@@ -7,8 +7,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from service.callers.private import read_private, read_public
 from service.errors import SettingsError
+from service.private import read_private, read_public
 from service.settings import Settings, address, from_environment, within
 
 _HEALTH = """\

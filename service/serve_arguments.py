@@ -16,9 +16,9 @@ Serves every model of a repository over gRPC.
 
 The repository is a folder with <name>/<version>/model.onnx. Each model replays its golden vectors
 first, and is refused where they don't come out right. Every option can be set in the environment
-as well: --max-streams is STATEWISE_MAX_STREAMS. SIGTERM drains: streams that are kept
-in a file or in Redis end their chunk and are sent to another server, all others get
---drain-seconds to close; a second one cuts them at once.
+as well: --max-streams is STATEWISE_MAX_STREAMS. SIGTERM drains: streams that are kept in a file or
+in Redis end their chunk and are sent to another server, all others get --drain-seconds to close; a
+second one cuts them at once.
 
 example:
   python -m service serve --model-repository models/ --port 8500
@@ -62,7 +62,7 @@ def _add_limits(serve: argparse.ArgumentParser) -> None:
         "--max-streams",
         type=int,
         metavar="N",
-        help="open streams a model; one costs about 24 KB and its state (10000)",
+        help="open streams a model; one costs about 30 KB and its state (10000)",
     )
     serve.add_argument(
         "--max-chunk-steps",

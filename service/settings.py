@@ -63,7 +63,7 @@ class Settings:
         metrics_host: address of the metrics. Loopback: they ask nobody who he is.
         provider: execution provider. CPU, since its bits are exact in every company.
         max_streams: open streams a model. A stream costs its state in the arena (0.5 KB at 128
-            units) and about 24 KB in gRPC, so that 10,000 fit in 300 MB.
+            units) and about 30 KB in gRPC, so that 10,000 fit in 400 MB.
         max_batch: rows of one call. Wider batches gain little and make one tick long.
         max_chunk_steps: steps one chunk may carry. Enough for a minute at 100 steps a second.
         max_id_length: characters of a stream id. Room for two UUIDs and a name.

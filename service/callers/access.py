@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from service.callers.private import Look, look_at
 from service.callers.quotas import Quota, Quotas
 from service.callers.token_file import PERMISSIONS, Caller, hash_token, load_callers
 from service.errors import Forbidden, SettingsError, Unauthenticated
+from service.private import Look, look_at
 from service.settings import Settings
 
 _log = logging.getLogger(__name__)

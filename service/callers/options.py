@@ -27,7 +27,7 @@ def add_access(serve: argparse.ArgumentParser) -> None:
         default=None,
         help="listen where other machines reach it, and ask nobody who he is",
     )
-    access.add_argument("--metrics-host", help="address of the metrics (127.0.0.1)")
+    access.add_argument("--metrics-host", metavar="HOST", help="address of the metrics (127.0.0.1)")
     access.add_argument(
         "--max-caller-streams", type=int, metavar="N", help="open streams of one caller (10000)"
     )

@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from service.errors import Exhausted, RateExceeded, soon
+from service.appointments import Appointments
+from service.errors import Exhausted, RateExceeded
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +36,22 @@ class Quota:
         calls: open now that carry requests of any streams; as many as there may be streams.
     """
 
-    __slots__ = ("_clock", "_filled", "_level", "calls", "limits", "rated", "streams")
+    __slots__ = (
+        "_appointments",
+        "_clock",
+        "_filled",
+        "_level",
+        "calls",
+        "limits",
+        "rated",
+        "streams",
+    )
 
     def __init__(self, limits: Limits, clock: Callable[[], float]) -> None:
         """Starts with nothing open and a second's worth of steps."""
         self._clock = clock
         self._filled = clock()
+        self._appointments = Appointments(clock)
         self.streams = self.calls = 0
         self.set(limits)
         self._level = limits.steps_per_second
@@ -81,7 +92,7 @@ class Quota:
             raise Exhausted(
                 f"{count} {what} are open for this caller, as many as it may have; close one first",
                 reason="CALLER_STREAMS",
-                retry_after=soon(),
+                retry_after=self._appointments.next(),
                 max_streams=self.limits.streams,
             )
 

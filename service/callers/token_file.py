@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from service.callers.private import read_private
 from service.errors import SettingsError
+from service.private import read_private
 
 PERMISSIONS = frozenset({"stream", "admin"})
 _HASH = re.compile(r"[0-9a-fA-F]{64}")

@@ -77,6 +77,17 @@ class Beginnings:
             stream.steps = snapshot.steps
         return stream
 
+    def roomy(self, opening: Opening) -> ServedModel:
+        """The model of a new stream, asked before the store, which would give up what is replaced.
+
+        Raises:
+            NotFound, AlreadyExists, InvalidArgument, Unavailable: it may not be opened.
+            Exhausted: the model has no stream free.
+        """
+        model = self._streams.admit(opening.model, opening.version, opening.stream_id)
+        model.arena.slots.check_room()
+        return model
+
     def given(self, opening: Opening, model: ServedModel) -> Snapshot | None:
         """The state that a caller brings, checked."""
         if not opening.initial_state:

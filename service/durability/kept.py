@@ -34,7 +34,6 @@ from service.models.served import Models, ServedModel
 from service.stores.store import Fate
 from service.streams.live import Keeping, Stream, idle, new_id, note, taken_over
 from service.streams.seam import Streams
-from service.tick.slots import exhausted
 
 
 class KeptStreams:
@@ -70,6 +69,9 @@ class KeptStreams:
             Unavailable: the server is stopping, or its store can't be reached.
         """
         try:
+            if opening.resume is None:
+                # A crowd that there is no room for costs the less, the sooner it is told.
+                self.beginnings.roomy(opening)
             return await self.turns.take(
                 opening.stream_id,
                 lambda: self._open(opening),
@@ -172,7 +174,7 @@ class KeptStreams:
                 "an ephemeral stream can't be resumed; leave ephemeral or resume out",
                 reason="EPHEMERAL_RESUME",
             )
-        model = self._streams.admit(opening.model, opening.version, opening.stream_id)
+        model = self.beginnings.roomy(opening)
         snapshot = self.beginnings.given(opening, model)
         if opening.stream_id and await self.keeper.read(opening.stream_id) is not None:
             raise is_kept(opening.stream_id)
@@ -182,11 +184,8 @@ class KeptStreams:
 
     async def _begin(self, opening: Opening) -> Opened:
         stream_id = opening.stream_id or new_id()
-        model = self._streams.admit(opening.model, opening.version, opening.stream_id)
+        model = self.beginnings.roomy(opening)
         snapshot = self.beginnings.given(opening, model)
-        if model.arena.taken == model.arena.capacity:
-            # Before the store is asked, which would give up what is to be replaced.
-            raise exhausted(model.arena.capacity)
         claim = await self.beginnings.store_first(
             model, stream_id, opening.owner, snapshot, replace=opening.replace
         )

@@ -8,8 +8,8 @@ so that a new key is put before the old one and blobs of both are taken until th
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from service.callers.private import read_private
 from service.errors import SettingsError
+from service.private import read_private
 
 # As long as the hash: a shorter key would be the weakest part.
 _SHORTEST_BYTES = 32

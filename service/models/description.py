@@ -37,7 +37,7 @@ def describe(model: ServedModel) -> ModelConfig:
         )
     if signature.states and not config.HasField("sequence_batching"):
         # Any candidate may share a batch with any other.
-        config.sequence_batching.oldest.max_candidate_sequences = model.arena.capacity
+        config.sequence_batching.oldest.max_candidate_sequences = model.arena.slots.capacity
         for state in signature.states:
             config.sequence_batching.state.add(
                 input_name=state.tensor.name,

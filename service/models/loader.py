@@ -66,17 +66,18 @@ def _load(entry: Entry, settings: Settings, metrics: Metrics) -> ServedModel:
     executor = _executor(entry, tested, limit)
     advance, states = (resident, resident) if resident else _on_host(engine, settings)
     lengths = ByLength(engine, states) if signature.whole and isinstance(states, Arena) else None
-    counters = metrics.model(entry.name, str(entry.version), lambda: states.taken, states.capacity)
+    name, version = entry.name, str(entry.version)
+    counters = metrics.model(name, version, lambda: states.slots.taken, states.slots.capacity)
     metrics.proven(
-        entry.name,
-        str(entry.version),
+        name,
+        version,
         content_digest=loaded.digest,
         fingerprint=proof.fingerprint,
         provider=tested.provider,
         worst_error=proof.worst_error,
     )
     return ServedModel(
-        name=entry.name,
+        name=name,
         version=entry.version,
         artifact=loaded,
         self_test=proof,

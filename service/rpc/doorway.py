@@ -3,10 +3,10 @@
 Owns one rule of fairness. gRPC hands over one new call in a round or two of the event loop, and at
 saturation a round holds a message of every open stream: the more of them, the longer each newcomer
 waits, until the last of a thousand has had no answer while the first had thousands. So a call that
-opens shuts the doorway: open streams finish what they are at, and none reads its next message until
-no call has opened for a moment. Rounds are then short, and newcomers come in at once. It is shut
-for a bounded time, and then open for at least as long, so that a flood of opens stops nobody
-either. Knows nothing of messages.
+is let in shuts the doorway: open streams finish what they are at, and none reads its next message
+until no other has been let in for a moment. Rounds are then short, and newcomers come in at once.
+It is shut for a bounded time, and then open for at least as long, so that a flood of opens stops
+nobody either; those for whom there is no room do not shut it. Knows nothing of messages.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from contextlib import contextmanager
 
 # Below this many streams a round is short, and the rule would only delay them.
 _CROWD = 128
-# Within which gRPC hands over the next call, if there is one.
+# Within which the next call is let in, if there is one.
 _QUIET_SECONDS = 0.002
 # How long newcomers alone come in, once open streams are done with what they were at; and how long
 # these may take for it: a second is 20,000 messages.
@@ -36,7 +36,7 @@ class Doorway:
         self.shut = False
         self._loop = loop
         self._calls = 0
-        # Calls that opened, and reads that wait, at all and at the last look.
+        # Calls that were let in, and reads that wait, at all and at the last look.
         self._opened = self._seen_opened = 0
         self._held = self._seen_held = 0
         self._shut_at = self._drained_at = 0.0
@@ -45,7 +45,7 @@ class Doorway:
 
     @contextmanager
     def call(self) -> Iterator[None]:
-        """A call that opens here and ends with the block."""
+        """A call that was let in, and ends with the block."""
         self._enter()
         try:
             yield

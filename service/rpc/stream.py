@@ -19,9 +19,17 @@ from service import tracing
 from service.callers.access import Identity
 from service.durability.kept import KeptStreams
 from service.durability.openings import Opened
-from service.errors import InvalidArgument, ProtocolViolation, RateExceeded, ServiceError, stopping
+from service.errors import (
+    Exhausted,
+    InvalidArgument,
+    ProtocolViolation,
+    RateExceeded,
+    ServiceError,
+    stopping,
+)
 from service.rpc.access import caller
 from service.rpc.doorway import Doorway
+from service.rpc.pace import Pace
 from service.rpc.status import errors_as_status
 from service.rpc.stream_wire import (
     ResultMessage,
@@ -67,6 +75,7 @@ class StreamServicer(StreamServiceServicer):
         self._streams = streams
         self._kept = kept
         self._doorway = doorway
+        self._pace = Pace(asyncio.get_running_loop())
         self._calls: set[_Call] = set()
         self._cutting = False
 
@@ -98,8 +107,7 @@ class StreamServicer(StreamServiceServicer):
             call.end(stopping())
         self._calls.add(call)
         try:
-            with self._doorway.call():
-                yield call
+            yield call
         except asyncio.CancelledError:
             if call.reason is None:
                 raise
@@ -110,8 +118,12 @@ class StreamServicer(StreamServiceServicer):
 
     async def _serve(self, context: _Context, call: _Call) -> None:
         opened = await self._open(context, call)
-        if opened is None:
-            return
+        if opened is not None:
+            with self._doorway.call():
+                await self._attend(opened, context, call)
+
+    async def _attend(self, opened: Opened, context: _Context, call: _Call) -> None:
+        """A stream's whole conversation, and what becomes of the stream behind it."""
         stream = opened.stream
         tracing.annotate(
             stream_id=stream.id,
@@ -156,6 +168,7 @@ class StreamServicer(StreamServiceServicer):
 
     async def _open(self, context: _Context, call: _Call) -> Opened | None:
         """The stream that the first message asks for; None where the caller sends nothing."""
+        await self._pace.turn()
         request = await self._read(context, call)
         if request is grpc.aio.EOF:
             return None
@@ -168,7 +181,11 @@ class StreamServicer(StreamServiceServicer):
         if request.open.initial_state:
             # An import by another door.
             caller().require("admin")
-        return await self._kept.open(opening(request.open))
+        try:
+            return await self._kept.open(opening(request.open))
+        except Exhausted:
+            self._pace.refused()
+            raise
 
     async def _converse(
         self, stream: LiveStream, context: _Context, call: _Call

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import grpc
 
-from service.callers.private import Look, look_at, read_private, read_public
 from service.errors import SettingsError
+from service.private import Look, look_at, read_private, read_public
 from service.settings import Settings
 
 _log = logging.getLogger(__name__)

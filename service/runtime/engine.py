@@ -5,15 +5,13 @@ again. Knows nothing of streams or time: who stands in which row is the batcher'
 """
 
 import copy
-import logging
 from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
 from service.artifacts.artifact import Artifact
-from service.errors import ModelFault
-from service.runtime.sessions import alias, open_session
+from service.runtime.sessions import alias, open_session, step_failed
 from service.runtime.sides import Side
 from service.runtime.signing import signature_of
 from service.settings import Provider
@@ -21,7 +19,6 @@ from service.tensors import Array, Signature
 
 # What a call of whole chunks takes and gives at most, in bytes, unless a single chunk is larger.
 _CALL_BYTES = 2**24
-_log = logging.getLogger(__name__)
 
 
 class StepEngine(Protocol):
@@ -139,11 +136,7 @@ class Engine:
                 np.copyto(row_of_stream, row_of_graph)
         except Exception as error:
             # ONNX Runtime's exceptions share no base class of their own.
-            _log.exception("the model %s failed on %d rows", self.artifact.name, rows)
-            raise ModelFault(
-                f"the model {self.artifact.name} failed on a step; see the server's log",
-                reason="MODEL_FAILED",
-            ) from error
+            raise step_failed(self.artifact.name, rows) from error
 
     def start(self, states: Sequence[Array]) -> None:
         """Lets the next `follow` begin in given states.

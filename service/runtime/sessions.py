@@ -19,7 +19,7 @@ import onnxruntime
 
 from service.artifacts.artifact import Artifact
 from service.artifacts.graph import Graph, node
-from service.errors import ArtifactError, ProviderError
+from service.errors import ArtifactError, ModelFault, ProviderError
 from service.settings import Provider
 from service.tensors import Array
 
@@ -101,6 +101,14 @@ def _session(artifact: Artifact, providers: list[Any]) -> Any:
 
 def _one_line(error: Exception) -> str:
     return re.sub(r"\s+", " ", str(error))
+
+
+def step_failed(model: str, rows: int) -> ModelFault:
+    """What streams are told where a call of so many rows failed; the log has the error at hand."""
+    _log.exception("the model %s failed on %d rows", model, rows)
+    return ModelFault(
+        f"the model {model} failed on a step; see the server's log", reason="MODEL_FAILED"
+    )
 
 
 def alias(array: Array) -> Any:

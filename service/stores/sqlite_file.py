@@ -11,8 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from service.callers.private import warn_of_readers
 from service.errors import SettingsError, Unavailable
+from service.private import warn_of_readers
 from service.stores.store import away, full
 
 # "Stws", and the layout below.

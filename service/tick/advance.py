@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from service.runtime.engine import Engine, StepEngine
 from service.tensors import Array, Layout, items
 from service.tick.arena import Arena
-from service.tick.slots import Slot
+from service.tick.slots import Slot, Slots
 
 # Callers send chunks of a length or two; each keeps buffers for its calls.
 _LENGTHS_KEPT = 8
@@ -50,15 +50,13 @@ class Advance(Protocol):
 
 
 class States(Protocol):
-    """The streams' states, by slot."""
+    """The streams' states, by slot.
 
-    @property
-    def capacity(self) -> int:
-        """Number of slots."""
+    Attributes:
+        slots: which stream has which.
+    """
 
-    @property
-    def taken(self) -> int:
-        """Number of slots in use."""
+    slots: Slots
 
     def acquire(self) -> Slot:
         """Takes a free slot, whose state is the initial one.
@@ -66,9 +64,6 @@ class States(Protocol):
         Raises:
             Exhausted: every slot is in use.
         """
-
-    def release(self, slot: Slot) -> bool:
-        """Gives a slot back; False if that was done before."""
 
     def read(self, rows: NDArray[np.intp]) -> Array:
         """A copy of the packed states of slots by their rows, (rows, state width).

@@ -18,6 +18,7 @@ class Arena:
 
     Attributes:
         rows: (capacity, state size); a row is written by its stream's ticks alone.
+        slots: which stream has which row.
     """
 
     def __init__(self, capacity: int, initial: Array) -> None:
@@ -28,19 +29,9 @@ class Arena:
             initial: first state of every stream, (state size,).
         """
         self._initial = initial
-        self._slots = Slots(capacity)
+        self.slots = Slots(capacity)
         self.rows: Array = np.tile(initial, (capacity, 1))
         self._items = items(self.rows)
-
-    @property
-    def capacity(self) -> int:
-        """Number of slots."""
-        return self._slots.capacity
-
-    @property
-    def taken(self) -> int:
-        """Number of slots in use."""
-        return self._slots.taken
 
     def acquire(self) -> Slot:
         """Takes a free slot and sets its state to the initial one.
@@ -48,13 +39,9 @@ class Arena:
         Raises:
             Exhausted: every slot is in use.
         """
-        slot = self._slots.acquire()
+        slot = self.slots.acquire()
         self.rows[slot.row] = self._initial
         return slot
-
-    def release(self, slot: Slot) -> bool:
-        """Gives a slot back; False if that was done before."""
-        return self._slots.release(slot)
 
     def read(self, rows: NDArray[np.intp]) -> Array:
         """A copy of the states of `rows`, (rows, state size)."""

@@ -149,7 +149,7 @@ class Batcher:
         if self._flying:
             self._retired.append(slot)
         else:
-            self._states.release(slot)
+            self._states.slots.release(slot)
 
     def at_rest(self, act: Callable[[], None]) -> None:
         """Does something while no step is under way: at once, or when the batch has landed.
@@ -219,7 +219,7 @@ class Batcher:
             self._fail(tick.batch, failure, tick.waited + len(tick.batch) * (_now() - tick.started))
         self._flying = False
         for slot in self._retired:
-            self._states.release(slot)
+            self._states.slots.release(slot)
         self._retired.clear()
         if self._resting:
             self._rest()

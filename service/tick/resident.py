@@ -7,7 +7,6 @@ ONNX Runtime can hold values on, the CPU included, where its tests run.
 """
 
 import dataclasses
-import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,16 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.artifacts.artifact import Artifact
-from service.errors import ModelFault
 from service.runtime.rewriting import SLOTS, keep_states_inside, names
-from service.runtime.sessions import device_value, open_session
+from service.runtime.sessions import device_value, open_session, step_failed
 from service.runtime.sides import Side
 from service.settings import Provider
 from service.tensors import Array, Signature
 from service.tick.advance import both
 from service.tick.slots import Slot, Slots
-
-_log = logging.getLogger(__name__)
 
 
 class Resident:
@@ -68,7 +64,7 @@ class Resident:
         self._in = Side(signature.input_layout(), max_batch)
         self._out = Side(signature.output_layout(), max_batch)
         self.inputs, self.outputs = self._in.rows, self._out.rows
-        self._slots = Slots(capacity)
+        self.slots = Slots(capacity)
         self._fresh = np.ones(capacity, np.bool_)
         # (batch, 1), as the graph's GatherND wants it.
         self._rows = np.zeros((max_batch, 1), np.int64)
@@ -85,30 +81,16 @@ class Resident:
         self._restored: dict[int, Array] = {}
         self._begun: list[Array] | None = None
 
-    @property
-    def capacity(self) -> int:
-        """Number of slots."""
-        return self._slots.capacity
-
-    @property
-    def taken(self) -> int:
-        """Number of slots in use."""
-        return self._slots.taken
-
     def acquire(self) -> Slot:
         """Takes a free slot, whose first step starts from the initial state.
 
         Raises:
             Exhausted: every slot is in use.
         """
-        slot = self._slots.acquire()
+        slot = self.slots.acquire()
         self._fresh[slot.row] = True
         self._restored.pop(slot.row, None)
         return slot
-
-    def release(self, slot: Slot) -> bool:
-        """Gives a slot back; False if that was done before."""
-        return self._slots.release(slot)
 
     def read(self, rows: NDArray[np.intp]) -> Array:
         """A copy of the packed states of slots by their rows, (rows, state width)."""
@@ -167,11 +149,7 @@ class Resident:
             self._sound = [value.numpy() for value in binding.sound]
         except Exception as error:
             # ONNX Runtime's exceptions share no base class of their own.
-            _log.exception("the model %s failed on %d rows", self.artifact.name, rows)
-            raise ModelFault(
-                f"the model {self.artifact.name} failed on a step; see the server's log",
-                reason="MODEL_FAILED",
-            ) from error
+            raise step_failed(self.artifact.name, rows) from error
 
     def scatter(self, slots: NDArray[np.intp]) -> NDArray[np.bool_] | None:
         """Notes the first steps as taken; says which rows are numbers, None where all are."""

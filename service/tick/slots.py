@@ -7,7 +7,8 @@ two streams. Knows nothing of what stands in a row.
 
 from typing import NamedTuple
 
-from service.errors import Exhausted, soon
+from service.appointments import Appointments
+from service.errors import Exhausted
 
 
 class Slot(NamedTuple):
@@ -25,6 +26,7 @@ class Slots:
         self._generations = [0] * capacity
         # Taken from the end: the lowest free row first, so that a small load stays in cache.
         self._free = list(range(capacity - 1, -1, -1))
+        self._appointments = Appointments()
 
     @property
     def capacity(self) -> int:
@@ -36,14 +38,29 @@ class Slots:
         """Number of rows in use."""
         return self.capacity - len(self._free)
 
+    def check_room(self) -> None:
+        """Makes sure that a row is free.
+
+        Raises:
+            Exhausted: every row is in use.
+        """
+        if not self._free:
+            seconds = self._appointments.next()
+            raise Exhausted(
+                f"all {self.capacity} streams of this model are in use; try again in "
+                f"{seconds:.1f} s or another server, or raise --max-streams",
+                reason="STREAMS_EXHAUSTED",
+                retry_after=seconds,
+                max_streams=self.capacity,
+            )
+
     def acquire(self) -> Slot:
         """Takes a free row.
 
         Raises:
             Exhausted: every row is in use.
         """
-        if not self._free:
-            raise exhausted(self.capacity)
+        self.check_room()
         row = self._free.pop()
         return Slot(row, self._generations[row])
 
@@ -54,15 +71,3 @@ class Slots:
         self._generations[slot.row] += 1
         self._free.append(slot.row)
         return True
-
-
-def exhausted(capacity: int) -> Exhausted:
-    """Every row is in use."""
-    seconds = soon()
-    return Exhausted(
-        f"all {capacity} streams of this model are in use; try again in {seconds:.1f} s or another "
-        "server, or raise --max-streams",
-        reason="STREAMS_EXHAUSTED",
-        retry_after=seconds,
-        max_streams=capacity,
-    )

@@ -38,7 +38,7 @@ BREACHES = [
     ("tick", "service/tick/arena.py", "import service.tick.batcher"),
     ("runtime", "service/runtime/sessions.py", "import service.runtime.engine"),
     ("artifacts", "service/artifacts/config.py", "import service.artifacts.graph"),
-    ("callers", "service/callers/private.py", "import service.callers.access"),
+    ("callers", "service/callers/quotas.py", "import service.callers.access"),
     ("cycles", "training/reference.py", "import training.reference_backward"),
     ("torch", "export/step_graph.py", "import torch"),
     ("onnx", "training/gru.py", "import onnx"),

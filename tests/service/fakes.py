@@ -102,7 +102,7 @@ def fake_batcher(
     engine: FakeEngine, capacity: int = 16, executor: Executor | None = None
 ) -> tuple[Batcher, Arena]:
     arena = Arena(capacity, np.zeros(STATE, np.float32))
-    counters = Metrics().model("fake", "1", lambda: arena.taken)
+    counters = Metrics().model("fake", "1", lambda: arena.slots.taken)
     layouts = SIGNATURE.output_layout(), SIGNATURE.state_layout()
     return Batcher(HostAdvance(engine, arena, layouts), arena, counters, executor), arena
 
@@ -112,7 +112,7 @@ def fake_model(
 ) -> ServedModel:
     engine = engine or FakeEngine()
     batcher, arena = fake_batcher(engine, capacity)
-    counters = Metrics().model(name, str(version), lambda: arena.taken)
+    counters = Metrics().model(name, str(version), lambda: arena.slots.taken)
     proof = SelfTest(0.0, 1e-6, "nowhere", 0, f"sha256:fingerprint-{version}")
     return ServedModel(
         name, version, _artifact(name), proof, arena, batcher, counters, 8192, SIGNATURE

@@ -75,7 +75,7 @@ class Server:
         self.load()
         self.streams._models.add(self.model)
         await self.streams.evict(old, 0)
-        assert old.arena.taken == 0
+        assert old.arena.slots.taken == 0
 
     async def sweep(self, clock: Clock) -> None:
         """Forgets what nobody holds."""
@@ -88,9 +88,9 @@ class Server:
         slots = [(id(stream.model), stream.slot.row) for stream in self.streams]
         assert len(set(slots)) == len(slots), "a slot in two hands"
         for stream in self.streams:
-            generation = stream.model.arena._slots._generations[stream.slot.row]
+            generation = stream.model.arena.slots._generations[stream.slot.row]
             assert generation == stream.slot.generation, "a slot that was given back"
-        free, waiting = self.model.arena._slots._free, self.model.batcher._backlog._ready
+        free, waiting = self.model.arena.slots._free, self.model.batcher._backlog._ready
         rows = {ready.slot for ready in waiting if not ready.dropped}
         assert rows.isdisjoint(free), "a step in a row that was given back"
         for name, held in self.kept.keeper._held.items():
@@ -128,6 +128,16 @@ class Caller:
         start = sum(self.sizes[: number - 1])
         return slice(start, start + self.sizes[number - 1])
 
+    def following(self, stream: Stream, size: int) -> int:
+        """The number of the chunk that a stream waits for, `size` is a new one's; 0 for none."""
+        number = stream.expected
+        if number > len(self.sizes):
+            size = min(size, STEPS - sum(self.sizes))
+            if not size:
+                return 0
+            self.sizes.append(size)
+        return number
+
     async def open(self, server: Server) -> None:
         resume = Resume(self.received, replay_from=1) if self.tried else None
         # Whoever never hears the answer has to ask for what is there.
@@ -148,12 +158,9 @@ class Caller:
     async def push(self, size: int) -> None:
         """Sends what the server asks for: a chunk again, or the next."""
         stream, server = self.stream, self.server
-        number = stream.expected
-        if number > len(self.sizes):
-            size = min(size, STEPS - sum(self.sizes))
-            if not size:
-                return
-            self.sizes.append(size)
+        number = self.following(stream, size)
+        if not number:
+            return
         sent = chunk(number, self.inputs[self.part(number)], acknowledged=self.received)
         self.take(number, await server.streams.push(stream, sent))
 
@@ -165,12 +172,9 @@ class Caller:
     async def haunt(self, server: Server, stream: Stream, size: int) -> None:
         """Chunks that were under way on a call that hangs arrive; their answers are lost."""
         while (server, stream) == self.ghost and not server.crashed and not stream.busy:
-            number = stream.expected
-            if number > len(self.sizes):
-                size = min(size, STEPS - sum(self.sizes))
-                if not size:
-                    return
-                self.sizes.append(size)
+            number = self.following(stream, size)
+            if not number:
+                return
             part = self.part(number)
             expected = self.outputs[part]
             sent = chunk(number, self.inputs[part], acknowledged=self.received)

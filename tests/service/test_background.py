@@ -120,7 +120,7 @@ async def test_a_stream_whose_state_can_not_be_copied_when_it_is_left_gives_its_
     server.model.arena.read = Failing(server.model.arena.read)
     server.kept.leave(stream)
     await server.kept.keeper.flush()
-    assert server.streams.live == server.model.arena.taken == 0
+    assert server.streams.live == server.model.arena.slots.taken == 0
     # What was checkpointed before is still there.
     again = await server.resumed(received=3, replay_from=3)
     assert (await server.push(again, inputs[2:])).tobytes() == alone(inputs)[2:].tobytes()

@@ -189,7 +189,7 @@ class World:
                 server.kept.leave(stream)
         await self.flush()
         for server in self.servers:
-            assert (server.streams.live, server.model.arena.taken) == (0, 0), "a leak"
+            assert (server.streams.live, server.model.arena.slots.taken) == (0, 0), "a leak"
             assert not server.kept.keeper._held and not server.kept.keeper.waiting
         assert await self.store.page("", 10, None) == [], "kept by nobody's wish"
 

@@ -1,15 +1,8 @@
 import pytest
+from clocks import Clock
 
 from service.callers.quotas import Limits, Quotas
 from service.errors import Exhausted, RateExceeded
-
-
-class Clock:
-    def __init__(self):
-        self.now = 100.0
-
-    def __call__(self):
-        return self.now
 
 
 @pytest.fixture

@@ -69,7 +69,7 @@ async def test_what_the_store_keeps_has_to_be_signed_to_be_gone_on_with(keys, fa
     await kept_state(other, distinct(1, 31))
     server = kept_server(other.store, keys=OTHER_KEY)
     assert await reason(server.resumed()) == fault
-    assert server.model.arena.taken == 0
+    assert server.model.arena.slots.taken == 0
 
 
 @pytest.mark.parametrize("fields", [{"replace": True}, {"ephemeral": True}])
@@ -82,7 +82,7 @@ async def test_a_state_that_is_refused_costs_nothing_of_what_stands_under_the_id
     assert await reason(server.begun(initial_state=state, **fields)) == "STATE_SHAPE"
     await server.kept.keeper.flush()
     assert await server.stored() == (3, 3, state_after(inputs))
-    assert server.model.arena.taken == 0
+    assert server.model.arena.slots.taken == 0
 
 
 async def test_a_state_goes_on_with_the_newest_version_of_its_weights():

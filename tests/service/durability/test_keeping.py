@@ -199,7 +199,7 @@ async def test_a_stream_that_another_server_has_claimed_ends_here():
     await here.checkpoint()
     assert [error.reason for error in told] == ["TAKEN_OVER"]
     assert here.streams.get("pump") is None
-    assert here.model.arena.taken == 1
+    assert here.model.arena.slots.taken == 1
     assert here.counted("statewise_evictions_total", reason="fenced") == 1
     with pytest.raises(Gone):
         await here.push(fenced, inputs)

@@ -31,6 +31,15 @@ class Order:
         return seen
 
 
+async def writing(server):
+    """The order of what a store is asked from now on, and the write that it is held up in."""
+    server.kept.keeper._checkpoint()
+    order = Order(server.store)
+    written = asyncio.ensure_future(server.kept.keeper.flush())
+    await order.reached.wait()
+    return order, written
+
+
 async def close(server, stream):
     assert await server.kept.keeper.removed(server.kept.close(stream))
 
@@ -55,16 +64,13 @@ async def test_what_is_asked_of_a_stream_that_is_being_written_waits_for_the_wri
     server = kept_server()
     stream = await server.begun()
     await server.push(stream, distinct(2, 1))
-    server.kept.keeper._checkpoint()
-    order = Order(server.store)
-    writing = asyncio.ensure_future(server.kept.keeper.flush())
-    await order.reached.wait()
+    order, written = await writing(server)
     acting = asyncio.ensure_future(act(server, stream))
     for _ in range(20):
         await asyncio.sleep(0)
     assert order.calls == ["write"]
     order.go_on.set()
-    await asyncio.gather(writing, acting)
+    await asyncio.gather(written, acting)
     assert asked is None or asked in order.calls
 
 
@@ -73,14 +79,11 @@ async def test_a_call_that_takes_over_while_its_stream_is_written_is_not_fenced_
     inputs = distinct(5, 2)
     stream = await server.begun()
     await server.push(stream, inputs[:2])
-    server.kept.keeper._checkpoint()
-    order = Order(server.store)
-    writing = asyncio.ensure_future(server.kept.keeper.flush())
-    await order.reached.wait()
+    order, written = await writing(server)
     resuming = asyncio.ensure_future(server.resumed(received=2))
     await asyncio.sleep(0)
     order.go_on.set()
-    heir, _ = await asyncio.gather(resuming, writing)
+    heir, _ = await asyncio.gather(resuming, written)
     assert heir.ended is None
     after = await server.push(heir, inputs[2:])
     assert after.tobytes() == alone(inputs)[2:].tobytes()
@@ -93,14 +96,11 @@ async def test_a_copy_that_is_taken_while_the_one_before_is_written_is_written_t
     inputs = distinct(3, 15)
     stream = await server.begun()
     await server.push(stream, inputs[:2])
-    server.kept.keeper._checkpoint()
-    order = Order(server.store)
-    writing = asyncio.ensure_future(server.kept.keeper.flush())
-    await order.reached.wait()
+    order, written = await writing(server)
     await server.push(stream, inputs[2:])
     server.kept.keeper._checkpoint()
     order.go_on.set()
-    await writing
+    await written
     await server.kept.keeper.flush()
     assert await server.stored() == (3, 3, state_after(inputs))
     assert stream.keeping.durable == 3

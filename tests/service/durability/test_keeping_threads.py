@@ -157,7 +157,7 @@ async def test_a_stream_whose_model_is_unloaded_is_kept_behind_its_chunk(slow):
     assert caught.value.reason == stream.ended.reason == "MODEL_UNLOADED"
     await server.kept.keeper.flush()
     assert await server.stored() == (3, 6, state_after(inputs))
-    assert model.arena.taken == 0
+    assert model.arena.slots.taken == 0
 
 
 async def test_a_chunk_that_is_under_way_is_whole_before_its_stream_is_taken_over(slow):
@@ -210,6 +210,6 @@ async def test_a_stream_whose_chunk_fails_while_it_is_taken_over_goes_on_from_wh
             await under_way
     heir = (await resuming).stream
     assert (heir.expected, heir.steps) == (3, 2)
-    assert model.arena.taken == server.streams.live == 1
+    assert model.arena.slots.taken == server.streams.live == 1
     after = await server.push(heir, inputs[2:])
     assert after.tobytes() == alone(inputs)[2:].tobytes()

@@ -7,7 +7,7 @@ import pytest
 from fakes import DurableStore, alone, chunk, distinct, fake_kept, fake_model, fake_streams
 
 from service.durability.openings import Opening, Resume
-from service.errors import AlreadyExists, Gone, NotFound
+from service.errors import AlreadyExists, Exhausted, Gone, NotFound
 from service.stores.memory import MemoryStore
 from service.streams.live import idle
 
@@ -33,7 +33,7 @@ async def test_a_stream_that_was_left_goes_on_with_the_same_bits():
     opened = await kept.open(Opening("fake", stream_id="pump"))
     before = await push(streams, opened.stream, inputs[:4])
     kept.leave(opened.stream)
-    assert model.arena.taken == 0
+    assert model.arena.slots.taken == 0
 
     again = await kept.open(Opening("fake", stream_id="pump", resume=Resume(received=4)))
     assert (again.resumed, again.results, again.stream.expected) == (True, (), 5)
@@ -107,7 +107,7 @@ async def test_a_live_stream_is_taken_over_and_the_call_before_is_told():
     assert after.tobytes() == alone(inputs)[2:].tobytes()
     # What the call before does on its way out is no longer its affair.
     kept.leave(first)
-    assert model.arena.taken == streams.live == 1
+    assert model.arena.slots.taken == streams.live == 1
 
 
 async def test_another_server_goes_on_and_the_first_is_fenced():
@@ -234,3 +234,17 @@ async def test_what_a_call_acknowledges_that_has_lost_its_stream_is_still_kept()
         await push(streams, lost, inputs[3:], first=4, acknowledged=3)
     # The call that has it now may have lost them.
     assert [sequence for sequence, _ in heir.keeping.results] == [1, 2, 3]
+
+
+async def test_without_room_nothing_is_begun(monkeypatch):
+    streams = fake_streams(fake_model(capacity=1))
+    kept = fake_kept(streams)
+    first = await kept.open(Opening("fake", stream_id="pump"))
+    monkeypatch.setattr(kept.turns, "take", None)
+    for ephemeral in (False, True):
+        with pytest.raises(Exhausted):
+            await kept.open(Opening("fake", stream_id="fan", ephemeral=ephemeral))
+    monkeypatch.undo()
+    # Who comes back to its stream needs no room of its own.
+    again = await kept.open(Opening("fake", stream_id="pump", resume=Resume(received=0)))
+    assert (again.stream.id, again.stream.slot) == ("pump", first.stream.slot)

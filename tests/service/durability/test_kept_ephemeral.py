@@ -55,7 +55,7 @@ async def test_none_slips_in_under_an_id_whose_open_waits_for_the_store(resumes)
     stream = await opening
     assert (await server.push(stream, inputs)).tobytes() == alone(inputs).tobytes()
     server.kept.leave(stream)
-    assert server.streams.live == server.model.arena.taken == 0
+    assert server.streams.live == server.model.arena.slots.taken == 0
 
 
 async def test_one_that_waits_for_the_store_lets_nobody_else_in():
@@ -73,7 +73,7 @@ async def test_one_that_waits_for_the_store_lets_nobody_else_in():
     assert await reason(server.begun(), Unavailable) == "STREAM_BUSY"
     store.opened.set()
     assert (await opening).keeping is None
-    assert server.streams.live == server.model.arena.taken == 1
+    assert server.streams.live == server.model.arena.slots.taken == 1
 
 
 @pytest.mark.parametrize("owner", ["alice", "mallory"])
@@ -133,4 +133,4 @@ async def test_a_live_stream_is_never_overwritten():
         server.streams.add(server.model, "pump")
     assert caught.value.reason == "STREAM_EXISTS"
     assert server.streams.get("pump") is stream
-    assert server.streams.live == server.model.arena.taken == 1
+    assert server.streams.live == server.model.arena.slots.taken == 1

@@ -24,10 +24,10 @@ async def test_a_stream_that_is_left_within_a_chunk_gives_its_slot_back_behind_i
     stream = await server.begun()
     await server.under_way(stream, inputs[:4])
     server.kept.leave(stream)
-    assert server.model.arena.taken == 1
+    assert server.model.arena.slots.taken == 1
     while stream.busy:  # noqa: ASYNC110 - nobody is told of it
         await asyncio.sleep(0)
-    assert server.model.arena.taken == server.streams.live == 0
+    assert server.model.arena.slots.taken == server.streams.live == 0
     again = await server.resumed(received=1)
     after = await server.push(again, inputs[4:])
     assert after.tobytes() == alone(inputs)[4:].tobytes()
@@ -38,7 +38,7 @@ async def test_an_ephemeral_stream_that_is_left_ends():
     stream = await server.begun(ephemeral=True)
     await server.push(stream, distinct(1, 2))
     server.kept.leave(stream)
-    assert server.model.arena.taken == server.streams.live == 0
+    assert server.model.arena.slots.taken == server.streams.live == 0
     await server.kept.keeper.flush()
     assert await server.store.read("pump") is None
 
@@ -71,7 +71,7 @@ async def test_a_server_that_ends_keeps_its_streams_and_tells_their_calls():
     assert (await under_way).tobytes() == alone(inputs)[2:].tobytes()
     assert reasons == {"pump": ["SERVER_STOPPING"], "fan": ["SERVER_STOPPING"], "belt": []}
     assert [one.id for one in server.streams] == ["belt"]
-    assert server.model.arena.taken == 1
+    assert server.model.arena.slots.taken == 1
     assert server.counted("statewise_evictions_total", reason="drained") == 2
     await server.kept.keeper.flush()
     assert await server.stored() == (3, 5, state_after(inputs))
@@ -127,7 +127,7 @@ async def test_a_take_over_that_is_refused_leaves_the_stream_to_who_has_enough_o
     await server.push(stream, inputs[:3])
     with pytest.raises(Gone):
         await server.resumed(**has)
-    assert server.model.arena.taken == 0
+    assert server.model.arena.slots.taken == 0
     again = await server.resumed(received=3)
     assert again.expected == 4
     sent = chunk(4, inputs[3:])
@@ -173,7 +173,7 @@ async def test_an_ephemeral_stream_whose_model_is_unloaded_ends():
     server.streams._models.remove(server.model)
     await server.streams.evict(server.model, 0)
     assert reasons == ["MODEL_UNLOADED"]
-    assert server.model.arena.taken == server.streams.live == 0
+    assert server.model.arena.slots.taken == server.streams.live == 0
     assert server.store.sizes == []
 
 

@@ -76,7 +76,7 @@ async def test_the_state_of_a_stream_that_failed_is_never_taken_from_the_next_on
 async def test_a_call_that_breaks_before_its_first_chunk_can_be_resumed():
     model, streams, kept = server()
     kept.leave(await begun(kept))
-    assert model.arena.taken == 0
+    assert model.arena.slots.taken == 0
     stream = await resumed(kept, received=0, replay_from=1)
     inputs = distinct(3, 4)
     assert (await push(streams, stream, inputs)).tobytes() == alone(inputs).tobytes()
@@ -118,7 +118,7 @@ async def test_a_stream_that_went_on_elsewhere_is_not_taken_over_where_it_stoppe
     assert here.expected == 7
     after = await push(streams_a, here, inputs[6:], first=7)
     assert after.tobytes() == alone(inputs)[6:].tobytes()
-    assert streams_a.live == here.model.arena.taken == 1
+    assert streams_a.live == here.model.arena.slots.taken == 1
 
 
 async def test_streams_of_a_model_that_is_unloaded_are_kept():
@@ -133,7 +133,7 @@ async def test_streams_of_a_model_that_is_unloaded_are_kept():
     streams._models.remove(model)
     await streams.evict(model, 0)
     assert [error.reason for error in told] == ["MODEL_UNLOADED"]
-    assert model.arena.taken == 0
+    assert model.arena.slots.taken == 0
     with pytest.raises(Unavailable):
         await resumed(kept)
 
@@ -254,4 +254,4 @@ async def test_a_stream_that_is_fenced_in_a_chunk_leaves_its_row_to_nobody_befor
     assert fan.slot.row != pump.slot.row
     assert (await push(streams, fan, others)).tobytes() == alone(others).tobytes()
     assert (await zombie).tobytes() == alone(inputs)[1:].tobytes()
-    assert model.arena.taken == 1
+    assert model.arena.slots.taken == 1

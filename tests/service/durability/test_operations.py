@@ -187,7 +187,7 @@ async def test_a_live_stream_is_closed_behind_its_chunk_and_its_call_is_told():
     assert (steps, numbers(state)) == (5, state_after(inputs))
     assert (await task).tobytes() == alone(inputs).tobytes()
     assert [error.reason for error in told] == ["STREAM_CLOSED"]
-    assert server.streams.live == server.model.arena.taken == 0
+    assert server.streams.live == server.model.arena.slots.taken == 0
     await server.kept.keeper.flush()
     assert await reason(server.resumed(), Gone) == "STREAM_CLOSED"
 

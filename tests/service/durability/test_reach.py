@@ -23,7 +23,7 @@ async def test_who_reaches_the_streams_of_others_exports_and_closes_them(state, 
         steps, last = await server.operations.close("pump", "root", others=True, return_state=True)
     assert (steps, numbers(last)) == (3, state_after(inputs))
     assert "stream 'pump' of caller 'ada' is closed by caller 'root'" in caplog.messages
-    assert server.streams.live == server.model.arena.taken == 0
+    assert server.streams.live == server.model.arena.slots.taken == 0
     by = [f"{error.reason}: {error.message}" for error in told]
     assert (
         by == []

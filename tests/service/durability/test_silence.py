@@ -57,7 +57,7 @@ async def test_a_silent_stream_is_kept_and_goes_on_to_the_same_bits():
     server.silence.look(110)
     assert [one.reason for one in call.told] == ["IDLE"]
     assert "silent for 10 s and is kept: resume it" in call.told[0].message
-    assert server.model.arena.taken == 0
+    assert server.model.arena.slots.taken == 0
     # What the call does on its way out is no longer its affair.
     server.kept.leave(call.stream)
 
@@ -75,7 +75,7 @@ async def test_a_stream_that_speaks_now_and_then_stays():
         server.silence.look(now)
     assert not talking.told
     assert [one.reason for one in silent.told] == ["IDLE"]
-    assert server.model.arena.taken == 1
+    assert server.model.arena.slots.taken == 1
 
 
 async def test_a_refused_chunk_is_no_silence():
@@ -119,7 +119,7 @@ async def test_an_ephemeral_stream_ends(looks):
     for now in looks:
         server.silence.look(now)
     assert "silent for 10 s and ended with its call" in call.told[0].message
-    assert server.model.arena.taken == server.streams.live == 0
+    assert server.model.arena.slots.taken == server.streams.live == 0
 
 
 async def test_one_that_has_taken_no_chunk_is_kept_too():
@@ -128,7 +128,7 @@ async def test_one_that_has_taken_no_chunk_is_kept_too():
     for now in (100, 110):
         server.silence.look(now)
     assert call.told
-    assert server.model.arena.taken == 0
+    assert server.model.arena.slots.taken == 0
     again = await server.open("pump", resume=Resume(received=0, replay_from=1))
     inputs = distinct(3, 6)
     assert (await server.push(again, inputs)).tobytes() == alone(inputs).tobytes()

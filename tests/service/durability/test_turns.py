@@ -152,7 +152,7 @@ async def test_a_close_ends_what_was_kept_while_it_waited_for_a_chunk(fails):
     assert steps == taken
     assert blob.decode(state).states[0].values.tolist() == state_after(inputs[:taken])
     assert await server.store.read("pump") is None
-    assert server.streams.live == server.model.arena.taken == 0
+    assert server.streams.live == server.model.arena.slots.taken == 0
 
 
 async def test_a_close_ends_what_was_kept_behind_its_last_look():
@@ -258,7 +258,7 @@ async def test_an_open_that_nobody_waits_for_leaves_a_stream_to_resume():
         await opening
     gate.opened.set()
     await until_done(server.kept.turns)
-    assert server.streams.live == server.model.arena.taken == 0
+    assert server.streams.live == server.model.arena.slots.taken == 0
     stream, inputs = await server.resumed(received=0, replay_from=1), distinct(2, 7)
     assert (await server.push(stream, inputs)).tobytes() == alone(inputs).tobytes()
 
@@ -271,7 +271,7 @@ async def test_an_open_that_its_server_s_end_comes_before_leaves_nothing_behind(
     with pytest.raises(Unavailable) as caught:
         await opening
     assert caught.value.reason == "SERVER_STOPPING"
-    assert server.streams.live == server.model.arena.taken == 0
+    assert server.streams.live == server.model.arena.slots.taken == 0
     await server.kept.keeper.flush()
     # It never was: another server begins with it.
     there = kept_server(server.store)

@@ -1,39 +1,15 @@
 import asyncio
 import contextlib
-import heapq
 
 import pytest
+from clocks import LoopClock
 
 from service.rpc.doorway import _CROWD, _DRAIN_SECONDS, _QUIET_SECONDS, _SHUT_SECONDS, Doorway
 
 
-class Clock:
-    """The loop's clock, moved by hand."""
-
-    def __init__(self):
-        self.now = 0.0
-        self._later = []
-
-    def time(self):
-        return self.now
-
-    def call_later(self, seconds, act):
-        heapq.heappush(self._later, (self.now + seconds, id(act), act))
-
-    def create_future(self):
-        return asyncio.get_running_loop().create_future()
-
-    def advance(self, seconds):
-        end = self.now + seconds
-        while self._later and self._later[0][0] <= end:
-            self.now, _, act = heapq.heappop(self._later)
-            act()
-        self.now = end
-
-
 @pytest.fixture
 def clock():
-    return Clock()
+    return LoopClock()
 
 
 @pytest.fixture

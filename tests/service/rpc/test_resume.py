@@ -76,7 +76,7 @@ async def test_a_call_that_is_half_closed_or_breaks_off_keeps_its_stream():
         call = await opened(stub, stream_id="pump")
         results = await push(call, inputs[:2])
         assert (await left(call)).steps == 2
-        assert server.model.arena.taken == 0
+        assert server.model.arena.slots.taken == 0
         call, _ = await resumed(stub, received=2)
         results += await push(call, inputs[2:4], first=3)
         call.cancel()
@@ -93,7 +93,7 @@ async def test_close_removes_a_stream():
         await push(call, distinct(3, 8))
         said_last = await closed(call)
         assert (said_last.steps, said_last.state) == (3, b"")
-        assert server.model.arena.taken == 0
+        assert server.model.arena.slots.taken == 0
         for has in ({}, {"received": 3}, {"replay_from": 1}):
             assert await refused(stub, resuming(**has)) == ("FAILED_PRECONDITION", "STREAM_CLOSED")
         # Its id is free.
@@ -156,7 +156,7 @@ async def test_a_state_that_is_none_begins_no_stream():
             request = wire.Open(model="fake", stream_id="pump", initial_state=bad)
             assert await refused(stub, request) == ("INVALID_ARGUMENT", why)
         assert await refused(stub, resuming()) == ("NOT_FOUND", "STREAM_NOT_FOUND")
-    assert server.model.arena.taken == 0
+    assert server.model.arena.slots.taken == 0
 
 
 async def test_a_call_whose_stream_is_taken_over_is_told():
@@ -170,7 +170,7 @@ async def test_a_call_whose_stream_is_taken_over_is_told():
         assert said(error) == ("FAILED_PRECONDITION", "TAKEN_OVER")
         assert details(error)[0].metadata["stream_id"] == "pump"
         results += await push(new, inputs[3:], first=4)
-        assert server.model.arena.taken == 1
+        assert server.model.arena.slots.taken == 1
     assert data(results) == alone(inputs).tobytes()
 
 

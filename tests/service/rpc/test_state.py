@@ -157,7 +157,7 @@ async def test_a_close_brings_the_steps_and_the_state_where_it_is_asked_for(retu
                 assert numbers(answer.state) == state_after(taken)
             assert said(await refused(stub.Close(request))) == ("NOT_FOUND", "STREAM_NOT_FOUND")
         assert not (await stub.List(wire.ListRequest())).streams
-    assert server.model.arena.taken == 0
+    assert server.model.arena.slots.taken == 0
 
 
 async def test_the_call_of_a_stream_that_is_closed_from_outside_is_told():

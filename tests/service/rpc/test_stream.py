@@ -200,10 +200,10 @@ async def test_a_caller_that_goes_away_gives_its_slot_back():
     streams.close = lambda stream: (close(stream), closed.set())
     async with serving(streams) as (stub, _):
         call = await opened(stub)
-        assert model.arena.taken == 1
+        assert model.arena.slots.taken == 1
         call.cancel()
         await asyncio.wait_for(closed.wait(), 10)
-    assert streams.live == model.arena.taken == 0
+    assert streams.live == model.arena.slots.taken == 0
 
 
 async def test_cutting_tells_open_streams_to_go_elsewhere():

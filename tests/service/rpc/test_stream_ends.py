@@ -78,9 +78,9 @@ async def test_when_all_calls_are_cut_all_slots_are_back():
     async with serving(server) as (stub, servicer):
         for number in range(3):
             await opened(stub, stream_id=f"pump-{number}")
-        assert server.model.arena.taken == 3
+        assert server.model.arena.slots.taken == 3
         await servicer.cut(30)
-        assert server.model.arena.taken == server.streams.live == 0
+        assert server.model.arena.slots.taken == server.streams.live == 0
 
 
 async def test_a_call_that_comes_behind_the_cut_opens_nothing():

@@ -75,7 +75,7 @@ async def test_closing_twice_frees_one_slot():
     streams.close(first)
     streams.open("fake", stream_id="same")
     streams.close(first)
-    assert model.arena.taken == streams.live == 1
+    assert model.arena.slots.taken == streams.live == 1
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ async def test_a_cancelled_push_closes_its_stream():
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert streams.live == model.arena.taken == 0
+    assert streams.live == model.arena.slots.taken == 0
 
 
 async def test_a_cancelled_push_leaves_nobody_waiting_for_its_end():
@@ -153,7 +153,7 @@ async def test_a_stream_closed_in_a_chunk_keeps_its_row_to_itself_until_that_is_
     assert outputs.tobytes() == alone(short).tobytes()
     assert (await task).tobytes() == alone(long).tobytes()
     streams.close(second)
-    assert streams.live == model.arena.taken == 0
+    assert streams.live == model.arena.slots.taken == 0
 
 
 async def test_a_model_fault_closes_its_stream_alone():

@@ -62,7 +62,7 @@ def test_the_bits_are_those_of_states_on_the_host(loaded, data):
             open_slots.append(slot)
         elif data.draw(st.booleans()):
             slot = open_slots.pop(data.draw(st.integers(0, len(open_slots) - 1)))
-            assert there.release(slot) == arena.release(slot)
+            assert there.slots.release(slot) == arena.slots.release(slot)
             continue
         company = data.draw(st.permutations(open_slots))[: data.draw(st.integers(1, 6))]
         slots = np.array([slot.row for slot in company])
@@ -74,7 +74,7 @@ def test_the_bits_are_those_of_states_on_the_host(loaded, data):
             assert one.scatter(slots) is None
         rows = slice(len(slots))
         assert there.outputs[rows].tobytes() == here.outputs[rows].tobytes()
-    assert there.taken == arena.taken == len(open_slots)
+    assert there.slots.taken == arena.slots.taken == len(open_slots)
 
 
 def test_a_slot_starts_in_the_initial_state_whatever_its_last_stream_left(loaded):
@@ -90,7 +90,7 @@ def test_a_slot_starts_in_the_initial_state_whatever_its_last_stream_left(loaded
         answers.append(one.outputs[0].tobytes())
         with pytest.raises(Exhausted):
             one.acquire()
-        one.release(slot)
+        one.slots.release(slot)
     assert answers[0] == answers[2] != answers[1]
 
 

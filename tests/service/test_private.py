@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from service.callers.private import read_private, read_public
 from service.errors import SettingsError
+from service.private import read_private, read_public
 
 
 @pytest.mark.parametrize("read", [read_private, read_public])
