@@ -12,13 +12,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
-
 from benchmarks import cores
 from benchmarks.errors import LoadError
 from benchmarks.load.connection import Connection
 from benchmarks.load.conversation import Conversation, Wire
 from benchmarks.load.crowd import Crowd
+from benchmarks.load.figures import of_refusals, percentiles
 from benchmarks.load.native import NativeWire
 from benchmarks.load.sequence import SequenceWire
 from benchmarks.load.settings import LoadReport, LoadSettings
@@ -28,7 +27,6 @@ _SILENCE_SECONDS = 20.0
 _READ_BYTES = 1 << 18
 # For all streams to come in before the warm-up; those without an answer by then count as starved.
 _FIRST_ANSWERS_SECONDS = 3.0
-_MS_PER_NS = 1e-6
 # For what the server still has to do once its streams are silent.
 _SETTLE_SECONDS = 0.5
 _QUIET_SECONDS = 0.2
@@ -122,6 +120,7 @@ class Generator:
         return link
 
     def _measure(self) -> LoadReport:
+        before = self._without_crowd("before")
         server = self._server()
         first, self._late = len(self._latencies), []
         self._gather_crowd()
@@ -131,24 +130,35 @@ class Generator:
         seconds, load = time.perf_counter() - start, time.process_time() - load_before
         server_cpu = cores.cpu_seconds(server) - server_before
         everything = cores.machine_cpu_seconds() - all_before
-        measured = np.array(self._latencies[first:], np.float64) * _MS_PER_NS
-        if not measured.size:
-            raise LoadError(f"no step was answered in {seconds:.3g} s")
-        p50, p90, p99, p999 = np.percentile(measured, (50, 90, 99, 99.9))
+        steps = (len(self._latencies) - first) * self._settings.chunk_steps
+        p50, p90, p99, p999 = percentiles(self._latencies[first:], (50, 90, 99, 99.9))
+        refusals = {} if self._crowd is None else of_refusals(self._crowd[1].refusals)
+        self._dismiss_crowd()
         return LoadReport(
-            steps=measured.size * self._settings.chunk_steps,
+            steps=steps,
             seconds=seconds,
             load_cpu_seconds=load,
             server_cpu_seconds=server_cpu,
             other_cpu_seconds=max(everything - server_cpu - load, 0.0),
-            latency_p50_ms=float(p50),
-            latency_p90_ms=float(p90),
-            latency_p99_ms=float(p99),
-            latency_p999_ms=float(p999),
-            late_p99_ms=float(np.percentile(self._late, 99)) * _MS_PER_NS if self._late else 0.0,
+            latency_p50_ms=p50,
+            latency_p90_ms=p90,
+            latency_p99_ms=p99,
+            latency_p999_ms=p999,
+            late_p99_ms=percentiles(self._late, (99,))[0] if self._late else 0.0,
             starved_streams=sum(not one.outputs for one in self.conversations),
-            **self._refusals(),
+            **refusals,
+            **before,
+            **self._without_crowd("after"),
         )
+
+    def _without_crowd(self, when: str) -> dict[str, Any]:
+        """What the streams notice as long as nobody else comes, if somebody does."""
+        if not self._settings.surplus:
+            return {}
+        first = len(self._latencies)
+        self._drive(self._settings.seconds)
+        p50, p90, p99 = percentiles(self._latencies[first:], (50, 90, 99))
+        return {f"{when}_p50_ms": p50, f"{when}_p90_ms": p90, f"{when}_p99_ms": p99}
 
     def _gather_crowd(self) -> None:
         """Lets those come for whom there is no room."""
@@ -157,19 +167,14 @@ class Generator:
             crowd = Crowd(self._settings.surplus, wire, self._authority, now)
             self._crowd = self._link(crowd), crowd
 
-    def _refusals(self) -> dict[str, Any]:
-        """What they were told."""
-        if self._crowd is None:
-            return {}
-        told = self._crowd[1].refusals
-        times = np.array(told.nanoseconds or [0], np.float64) * _MS_PER_NS
-        return {
-            "refused": len(told.nanoseconds),
-            "refused_otherwise": told.otherwise,
-            "refused_p50_ms": float(np.percentile(times, 50)),
-            "refused_p99_ms": float(np.percentile(times, 99)),
-            "let_in": told.let_in,
-        }
+    def _dismiss_crowd(self) -> None:
+        """Cuts its connection, and lets the streams go on alone."""
+        if self._crowd is not None:
+            link, self._crowd = self._crowd[0], None
+            self._poll.unregister(link)
+            del self._links[link.fileno()]
+            link.close()
+            self._drive(self._settings.warmup_seconds)
 
     def _idle(self) -> LoadReport:
         """Opens every stream, takes a step with each, lets all fall silent, looks at the memory."""

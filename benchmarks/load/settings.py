@@ -29,7 +29,8 @@ class LoadSettings:
         rate: steps a second of all streams together, sent whether or not the last ones are
             answered; 0 sends each when its stream's last one is.
         surplus: callers beside the streams, for whom the server has no room: from when the clock
-            starts they come, and come again when it has told them to; only at a rate.
+            starts they come, and come again when it has told them to; only at a rate. As long as
+            the clock runs the streams are also measured before they come and when they are gone.
         chunk_steps: of a message; only the native wire carries more than one.
         idle: whether the streams only open, take a step and fall silent.
     """
@@ -92,6 +93,8 @@ class LoadReport:
         refused_otherwise: those of them that were not RESOURCE_EXHAUSTED with a retry hint.
         refused_p50_ms, refused_p99_ms: from an open to its refusal.
         let_in: opens of the surplus that were not refused.
+        before_p50_ms, before_p90_ms, before_p99_ms: latency before a surplus came.
+        after_p50_ms, after_p90_ms, after_p99_ms: latency once it was gone.
         idle_bytes_per_stream: memory that the server holds for a silent stream.
     """
 
@@ -111,4 +114,10 @@ class LoadReport:
     refused_p50_ms: float = 0.0
     refused_p99_ms: float = 0.0
     let_in: int = 0
+    before_p50_ms: float = 0.0
+    before_p90_ms: float = 0.0
+    before_p99_ms: float = 0.0
+    after_p50_ms: float = 0.0
+    after_p90_ms: float = 0.0
+    after_p99_ms: float = 0.0
     idle_bytes_per_stream: float = 0.0
