@@ -16,8 +16,9 @@ from collections import deque
 # 0.4 ms of a core for each refusal are an eighth of it.
 _APART_SECONDS = 0.003
 _LONGEST_SECONDS = 1.0
-# Without a refusal for so long, there is room again, or nobody comes.
-_FLOOD_SECONDS = 0.1
+# Without a refusal for so long, there is room again, or nobody comes; far longer than a busy server
+# takes from a turn to its refusal.
+_FLOOD_SECONDS = 0.5
 
 
 class Pace:
