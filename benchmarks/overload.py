@@ -57,12 +57,11 @@ class _Turn:
     beside: LoadReport
 
     def figures(self, phase: str) -> dict[str, float]:
-        """A phase's; its p99 is also told as a multiple of the mean of that before and after."""
+        """A phase's; its p99 is also told as a multiple of that before the others came."""
         report = vars(self.closed if phase == _CLOSED else self.beside)
         when = {_BEFORE: "before", _AFTER: "after"}.get(phase, "latency")
         found = {f"latency_{part}_ms": report[f"{when}_{part}_ms"] for part in _PERCENTILES}
-        alone = (self.beside.before_p99_ms + self.beside.after_p99_ms) / 2
-        found["p99_times_alone"] = found["latency_p99_ms"] / alone
+        found["p99_times_before"] = found["latency_p99_ms"] / self.beside.before_p99_ms
         if phase in (_OVERLOAD, _CLOSED):
             for name in ("steps", "server_cpu_seconds", "other_cpu_seconds", "refused"):
                 found[f"{name}_per_second"] = report[name] / report["seconds"]
@@ -159,7 +158,7 @@ _COLUMNS: Sequence[Column] = (
     Column("p50 ms", "latency_p50_ms", ".2f"),
     Column("p90 ms", "latency_p90_ms", ".2f"),
     Column("p99 ms", "latency_p99_ms", ".2f"),
-    Column("p99 times alone", "p99_times_alone", ".2f"),
+    Column("p99 times before", "p99_times_before", ".2f"),
     Column("refusals/s", "refused_per_second", ".0f"),
     Column("told otherwise", "refused_otherwise"),
     Column("refusal p50 ms", "refused_p50_ms", ".1f"),
