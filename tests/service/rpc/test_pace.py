@@ -3,7 +3,13 @@ import asyncio
 import pytest
 from clocks import LoopClock
 
-from service.rpc.pace import _APART_SECONDS, _FLOOD_SECONDS, _LONGEST_SECONDS, Pace
+from service.rpc.pace import (
+    _APART_SECONDS,
+    _FLOOD_SECONDS,
+    _LONGEST_SECONDS,
+    _TOGETHER,
+    Pace,
+)
 
 
 @pytest.fixture
@@ -43,8 +49,10 @@ async def test_nobody_waits_where_nobody_was_refused(pace, clock):
 
 async def test_behind_a_refusal_they_take_turns_in_their_order(pace, clock):
     pace.refused()
-    found = await let_in(clock, await newcomers(pace, 100), 1.0, then=pace.refused)
-    assert found == pytest.approx([k * _APART_SECONDS for k in range(100)], rel=0.1)
+    found = await let_in(clock, await newcomers(pace, 101), 1.0, then=pace.refused)
+    # One at once, and then a few together.
+    turns = [0, *(1 + k // _TOGETHER for k in range(100))]
+    assert found == pytest.approx([turn * _APART_SECONDS for turn in turns], rel=0.1)
 
 
 async def test_nobody_waits_for_more_than_a_second_however_many_come(pace, clock):
@@ -70,7 +78,7 @@ async def test_who_comes_apart_from_others_does_not_wait(pace, clock):
 
 async def test_one_that_goes_away_costs_the_others_no_turn(pace, clock):
     pace.refused()
-    first, gone, last = await newcomers(pace, 3)
+    first, gone, *others = await newcomers(pace, 2 + _TOGETHER)
     gone.cancel()
-    found = await let_in(clock, [first, last], 1.0)
-    assert found == pytest.approx([0.0, _APART_SECONDS], rel=0.1)
+    found = await let_in(clock, [first, *others], 1.0)
+    assert found == pytest.approx([0.0, *[_APART_SECONDS] * _TOGETHER], rel=0.1)
