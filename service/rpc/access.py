@@ -17,7 +17,7 @@ from service.callers.access import EVERYBODY, Access, Identity
 from service.errors import ServiceError
 from service.metrics import Metrics
 from service.rpc.handlers import Continuation, Handler, Wrapped, behaving, behaviour
-from service.rpc.status import errors_as_status
+from service.rpc.status import ErrorsAsStatus
 
 _Context = grpc.aio.ServicerContext[Any, Any]
 _caller: ContextVar[Identity] = ContextVar("caller", default=EVERYBODY)
@@ -100,7 +100,7 @@ class Guard(grpc.aio.ServerInterceptor):
         self, context: _Context, needed: tuple[str, ...], enter: _Count | None = None
     ) -> Identity:
         """Each call has a task of its own, and so a caller of its own."""
-        async with errors_as_status(context):
+        async with ErrorsAsStatus(context):
             try:
                 identity = self._access.identify(_token(context), _certificate(context))
                 identity.require(*needed)
@@ -111,7 +111,6 @@ class Guard(grpc.aio.ServerInterceptor):
                 raise
             _caller.set(identity)
             return identity
-        raise AssertionError("an error leaves as a status")
 
 
 def _token(context: _Context) -> str | None:

@@ -26,7 +26,7 @@ from service.rpc.access import caller
 from service.rpc.doorway import Doorway
 from service.rpc.inference_wire import durations, request_of, response_of, stream_response
 from service.rpc.outbox import Outbox
-from service.rpc.status import answered, errors_as_status
+from service.rpc.status import ErrorsAsStatus, answered
 from service.rpc.unreadable import readable
 from service.tensors import wire_name
 
@@ -170,7 +170,7 @@ class InferenceServicer(GRPCInferenceServiceServicer):
         self, _requests: AsyncIterator[wire.ModelInferRequest], context: _Context
     ) -> None:
         """Requests and answers, until the caller half-closes and all is answered."""
-        async with errors_as_status(context):
+        async with ErrorsAsStatus(context):
             with self._doorway.call():
                 await self._serve(context)
 

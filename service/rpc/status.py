@@ -6,8 +6,7 @@ details, which go to the log.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import wraps
 from typing import Any, TypeVar
 
@@ -25,6 +24,8 @@ _log = logging.getLogger(__name__)
 _UNTOLD = Unforeseen().message
 DOMAIN = "statewise.v1"
 _DETAILS_TRAILER = "grpc-status-details-bin"
+# The call is over already, or is ended.
+_OF_GRPC = (grpc.aio.AbortError, grpc.aio.UsageError)
 _TYPE_PREFIX = "type.googleapis.com/google.rpc."
 _CODES = {
     Code.INVALID: grpc.StatusCode.INVALID_ARGUMENT,
@@ -41,23 +42,35 @@ _CODES = {
 }
 
 
-@asynccontextmanager
-async def errors_as_status(context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[None]:
-    """Ends the call with the status of whatever error leaves the block."""
-    try:
-        yield
-    except UserError as error:
-        # Of whoever runs the server; it names files that are no caller's affair.
-        _log.error("a call failed: %s", error.message)
-        await _abort(context, grpc.StatusCode.INTERNAL, _UNTOLD)
-    except ServiceError as error:
-        trailer = (_DETAILS_TRAILER, rich_status(error).SerializeToString())
-        await _abort(context, _CODES[error.code], error.message, trailer)
-    except (grpc.aio.AbortError, grpc.aio.UsageError):
-        raise
-    except Exception:
-        _log.exception("a call failed unexpectedly")
-        await _abort(context, grpc.StatusCode.INTERNAL, _UNTOLD)
+class ErrorsAsStatus:
+    """Ends the call with the status of whatever error leaves the block.
+
+    A class, since a generator's cleaning up costs a refused call a twentieth of its time.
+    """
+
+    __slots__ = ("_context",)
+
+    def __init__(self, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+        """For one call."""
+        self._context = context
+
+    async def __aenter__(self) -> None:
+        """Nothing has gone wrong yet."""
+
+    async def __aexit__(
+        self, _kind: object, error: BaseException | None, _traceback: object
+    ) -> None:
+        """Raises gRPC's own error for ending a call, in place of any other."""
+        if isinstance(error, UserError):
+            # Of whoever runs the server; it names files that are no caller's affair.
+            _log.error("a call failed: %s", error.message)
+            await _abort(self._context, grpc.StatusCode.INTERNAL, _UNTOLD)
+        elif isinstance(error, ServiceError):
+            trailer = (_DETAILS_TRAILER, rich_status(error).SerializeToString())
+            await _abort(self._context, _CODES[error.code], error.message, trailer)
+        elif isinstance(error, Exception) and not isinstance(error, _OF_GRPC):
+            _log.error("a call failed unexpectedly", exc_info=error)
+            await _abort(self._context, grpc.StatusCode.INTERNAL, _UNTOLD)
 
 
 def answered(
@@ -71,9 +84,8 @@ def answered(
     async def call(
         servicer: Servicer, request: Request, context: grpc.aio.ServicerContext[Any, Any]
     ) -> Response:
-        async with errors_as_status(context):
+        async with ErrorsAsStatus(context):
             return await method(servicer, readable(request))
-        raise AssertionError("an error leaves as a status")
 
     return call
 

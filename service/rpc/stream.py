@@ -7,9 +7,8 @@ leaves its stream, which is kept for another.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import AsyncIterator
+from typing import Any, Self
 
 import grpc
 
@@ -30,7 +29,7 @@ from service.errors import (
 from service.rpc.access import caller
 from service.rpc.doorway import Doorway
 from service.rpc.pace import Pace
-from service.rpc.status import errors_as_status
+from service.rpc.status import ErrorsAsStatus
 from service.rpc.stream_wire import (
     ResultMessage,
     again,
@@ -50,14 +49,26 @@ _Context = grpc.aio.ServicerContext[wire.ClientMessage, wire.ServerMessage]
 class _Call:
     """A call under way; it may be interrupted only while it reads, never within a write."""
 
-    __slots__ = ("reading", "reason", "task")
+    __slots__ = ("_all", "reading", "reason", "task")
 
-    def __init__(self) -> None:
+    def __init__(self, everyone: "set[_Call]") -> None:
         task = asyncio.current_task()
         assert task is not None
         self.task = task
         self.reading = False
         self.reason: ServiceError | None = None
+        self._all = everyone
+
+    def __enter__(self) -> Self:
+        self._all.add(self)
+        return self
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        """A cancel by the caller stays a cancel; one by the server is its reason."""
+        self._all.discard(self)
+        if self.reason is not None and isinstance(error, asyncio.CancelledError):
+            self.task.uncancel()
+            raise self.reason from None
 
     def end(self, reason: ServiceError) -> None:
         """Ends it as soon as it is not within a write or a step."""
@@ -83,8 +94,10 @@ class StreamServicer(StreamServiceServicer):
         self, _requests: AsyncIterator[wire.ClientMessage], context: _Context
     ) -> None:
         """Opens a stream, converses, and closes it however the call ends."""
-        async with errors_as_status(context):
-            with self._cuttable() as call:
+        async with ErrorsAsStatus(context):
+            with _Call(self._calls) as call:
+                if self._cutting:
+                    call.end(stopping())
                 await self._serve(context, call)
 
     async def cut(self, seconds: float) -> None:
@@ -98,23 +111,6 @@ class StreamServicer(StreamServiceServicer):
             call.end(stopping())
         if tasks:
             await asyncio.wait(tasks, timeout=seconds)
-
-    @contextmanager
-    def _cuttable(self) -> Iterator[_Call]:
-        """Lets the server end the call; a cancel by the caller stays a cancel."""
-        call = _Call()
-        if self._cutting:
-            call.end(stopping())
-        self._calls.add(call)
-        try:
-            yield call
-        except asyncio.CancelledError:
-            if call.reason is None:
-                raise
-            call.task.uncancel()
-            raise call.reason from None
-        finally:
-            self._calls.discard(call)
 
     async def _serve(self, context: _Context, call: _Call) -> None:
         opened = await self._open(context, call)
