@@ -47,23 +47,26 @@ class Crowd:
     open_streams = 0
     sent: tuple[Conversation, ...] = ()
 
-    def __init__(self, callers: int, wire: Wire, authority: str, now: int) -> None:
-        """Prepares callers who come at `now`, in nanoseconds, or when the server is ready.
+    def __init__(self, callers: int, wire: Wire, authority: str) -> None:
+        """Prepares what they all send when they come.
+
+        To make it takes milliseconds, in which no stream would be served.
 
         Args:
             callers: how many.
             wire: whose first message each of them sends.
             authority: the server's host:port.
-            now: on the clock of `due` and `receive`.
         """
         self.refusals = Refusals()
         self._headers = request_headers(wire.path, authority)
-        self._open = wire.open()
-        self._waiting = [now] * callers
+        message = wire.open()
+        self._message = b"\0" + len(message).to_bytes(4, "big") + message
+        self._waiting: list[int] = []
         self._opened: dict[int, int] = {}
         self._next_stream = 1
         self._greeted = False
         self._rest = b""
+        self._all_at_once = b"".join(self._call(0) for _ in range(callers))
 
     def greet(self) -> bytes:
         """The client's preface; nobody opens before the server has sent its settings."""
@@ -72,17 +75,32 @@ class Crowd:
             {frames.HEADER_TABLE_SIZE: 0, frames.TRUE_BINARY_METADATA: 1}
         )
 
+    def come(self, now: int) -> bytes:
+        """The opens of all, who come at once.
+
+        Raises:
+            LoadError: the server has not sent its settings yet.
+        """
+        if not self._greeted:
+            raise LoadError("the server has not answered a connection yet; measure for longer")
+        self._opened = dict.fromkeys(self._opened, now)
+        return self._all_at_once
+
     def due(self, now: int) -> bytes:
-        """The opens of those whose time has come, in one piece."""
+        """The opens of those whose time to come again is here, in one piece."""
         out = []
-        while self._greeted and self._waiting and self._waiting[0] <= now:
+        while self._waiting and self._waiting[0] <= now:
             heapq.heappop(self._waiting)
-            stream, self._next_stream = self._next_stream, self._next_stream + 2
-            self._opened[stream] = now
-            message = b"\0" + len(self._open).to_bytes(4, "big") + self._open
-            out.append(frames.headers(stream, self._headers))
-            out.append(frames.frame(frames.DATA, 0, stream, message))
+            out.append(self._call(now))
         return b"".join(out)
+
+    def _call(self, now: int) -> bytes:
+        """One caller's open."""
+        stream, self._next_stream = self._next_stream, self._next_stream + 2
+        self._opened[stream] = now
+        return frames.headers(stream, self._headers) + frames.frame(
+            frames.DATA, 0, stream, self._message
+        )
 
     def receive(self, data: bytes, now: int) -> bytes:
         """Takes what the socket gave and returns what it shall send.

@@ -8,7 +8,7 @@ import math
 import select
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -29,6 +29,8 @@ _READ_BYTES = 1 << 18
 _FIRST_ANSWERS_SECONDS = 3.0
 # For what the server still has to do once its streams are silent.
 _SETTLE_SECONDS = 0.5
+# Callers without room who come all at once are told their times to come again within it.
+_ONSET_SECONDS = 3.0
 _QUIET_SECONDS = 0.2
 
 
@@ -120,13 +122,17 @@ class Generator:
         return link
 
     def _measure(self) -> LoadReport:
+        self._gather_crowd()
         before = self._without_crowd("before")
         server = self._server()
         first, self._late = len(self._latencies), []
-        self._gather_crowd()
         all_before, server_before = cores.machine_cpu_seconds(), cores.cpu_seconds(server)
         load_before, start = time.process_time(), time.perf_counter()
-        self._drive(self._settings.seconds)
+        self._let_crowd_come()
+        onset = min(_ONSET_SECONDS, self._settings.seconds) if self._crowd is not None else 0.0
+        self._drive(onset)
+        settled = len(self._latencies)
+        self._drive(self._settings.seconds - onset)
         seconds, load = time.perf_counter() - start, time.process_time() - load_before
         server_cpu = cores.cpu_seconds(server) - server_before
         everything = cores.machine_cpu_seconds() - all_before
@@ -148,6 +154,7 @@ class Generator:
             starved_streams=sum(not one.outputs for one in self.conversations),
             **refusals,
             **before,
+            **(_named("onset", self._latencies[first:settled]) if onset else {}),
             **self._without_crowd("after"),
         )
 
@@ -157,15 +164,19 @@ class Generator:
             return {}
         first = len(self._latencies)
         self._drive(self._settings.seconds)
-        p50, p90, p99 = percentiles(self._latencies[first:], (50, 90, 99))
-        return {f"{when}_p50_ms": p50, f"{when}_p90_ms": p90, f"{when}_p99_ms": p99}
+        return _named(when, self._latencies[first:])
 
     def _gather_crowd(self) -> None:
-        """Lets those come for whom there is no room."""
+        """Connects those for whom there will be no room."""
         if self._settings.surplus:
-            wire, now = _wire(self._settings, self._settings.streams), time.perf_counter_ns()
-            crowd = Crowd(self._settings.surplus, wire, self._authority, now)
+            wire = _wire(self._settings, self._settings.streams)
+            crowd = Crowd(self._settings.surplus, wire, self._authority)
             self._crowd = self._link(crowd), crowd
+
+    def _let_crowd_come(self) -> None:
+        if self._crowd is not None:
+            link, crowd = self._crowd
+            link.sendall(crowd.come(time.perf_counter_ns()))
 
     def _dismiss_crowd(self) -> None:
         """Cuts its connection, and lets the streams go on alone."""
@@ -266,6 +277,12 @@ class Generator:
                     conversation.sent_at = now
                 link.sendall(out)
         return bool(events)
+
+
+def _named(when: str, latencies: Sequence[int]) -> dict[str, Any]:
+    """Percentiles as a report names them."""
+    p50, p90, p99 = percentiles(latencies, (50, 90, 99))
+    return {f"{when}_p50_ms": p50, f"{when}_p90_ms": p90, f"{when}_p99_ms": p99}
 
 
 def _wire(settings: LoadSettings, index: int) -> Wire:

@@ -74,6 +74,11 @@ class LoadSettings:
         if self.chunk_steps > 1 and self.wire != "native":
             raise SettingsError(f"chunk_steps is {self.chunk_steps}; {self.wire} takes 1")
 
+    @property
+    def longest_seconds(self) -> float:
+        """How long the load lasts once its streams are open."""
+        return self.warmup_seconds + (3 if self.surplus else 1) * self.seconds
+
 
 @dataclass(frozen=True)
 class LoadReport:
@@ -94,6 +99,7 @@ class LoadReport:
         refused_p50_ms, refused_p99_ms: from an open to its refusal.
         let_in: opens of the surplus that were not refused.
         before_p50_ms, before_p90_ms, before_p99_ms: latency before a surplus came.
+        onset_p50_ms, onset_p90_ms, onset_p99_ms: latency in the first 3 seconds beside it.
         after_p50_ms, after_p90_ms, after_p99_ms: latency once it was gone.
         idle_bytes_per_stream: memory that the server holds for a silent stream.
     """
@@ -117,6 +123,9 @@ class LoadReport:
     before_p50_ms: float = 0.0
     before_p90_ms: float = 0.0
     before_p99_ms: float = 0.0
+    onset_p50_ms: float = 0.0
+    onset_p90_ms: float = 0.0
+    onset_p99_ms: float = 0.0
     after_p50_ms: float = 0.0
     after_p90_ms: float = 0.0
     after_p99_ms: float = 0.0

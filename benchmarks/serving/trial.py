@@ -52,7 +52,7 @@ def run(load: LoadSettings, core: int, model: Path, tolerance: float) -> Trial:
         text = processes.run(
             [sys.executable, "-m", "benchmarks.load", *options, f"--outputs={outputs}"],
             core,
-            load.warmup_seconds + load.seconds + _MARGIN_SECONDS,
+            load.longest_seconds + _MARGIN_SECONDS,
         )
         with np.load(outputs) as arrays:
             agreement = compare(model, list(arrays.values()))

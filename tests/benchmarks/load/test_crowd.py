@@ -1,7 +1,9 @@
 """Callers without room against a server that is played frame by frame."""
 
+import pytest
 from google.protobuf.duration_pb2 import Duration
 
+from benchmarks.errors import LoadError
 from benchmarks.load import frames
 from benchmarks.load.crowd import Crowd
 from benchmarks.load.native import NativeWire
@@ -13,13 +15,14 @@ EXHAUSTED = b"\x00\x0bgrpc-status\x018"
 
 
 def crowd(callers: int) -> Crowd:
-    return Crowd(callers, NativeWire("m", 0), "127.0.0.1:1", now=0)
+    return Crowd(callers, NativeWire("m", 0), "127.0.0.1:1")
 
 
-def ready(callers: int) -> Crowd:
-    """Whose server has sent its settings."""
+def come(callers: int) -> Crowd:
+    """All of whom have just come, at the time 0."""
     one = crowd(callers)
     one.receive(frames.settings({}), 0)
+    one.come(0)
     return one
 
 
@@ -51,17 +54,18 @@ def opened(sent: bytes) -> list[int]:
 
 def test_nobody_opens_before_the_server_has_sent_its_settings():
     one = crowd(2)
-    assert one.due(SECOND) == b""
+    with pytest.raises(LoadError, match="measure for longer"):
+        one.come(SECOND)
     assert frames.split(one.receive(frames.settings({}), 0))[0] == [
         (frames.SETTINGS, frames.ACK, 0, b"")
     ]
-    assert opened(one.due(SECOND)) == [1, 3]
+    assert one.due(SECOND) == b""
+    assert opened(one.come(SECOND)) == [1, 3]
     assert one.due(SECOND) == b""
 
 
 def test_who_is_refused_comes_again_when_it_was_told_to():
-    one = ready(2)
-    one.due(0)
+    one = come(2)
     one.receive(trailers(1, EXHAUSTED + details(1.5)), 1_000)
     one.receive(trailers(3, EXHAUSTED + details(0.25, "so many words " * 9)), 3_000)
     assert one.refusals.nanoseconds == [1_000, 3_000]
@@ -73,8 +77,7 @@ def test_who_is_refused_comes_again_when_it_was_told_to():
 
 
 def test_another_status_a_missing_hint_and_a_reset_are_told_apart():
-    one = ready(4)
-    one.due(0)
+    one = come(4)
     one.receive(trailers(1, EXHAUSTED), 0)
     one.receive(trailers(3, b"\x00\x0bgrpc-status\x0214" + details(1)), 0)
     one.receive(frames.reset(5), 0)
@@ -86,8 +89,7 @@ def test_another_status_a_missing_hint_and_a_reset_are_told_apart():
 
 
 def test_who_is_let_in_leaves_at_once():
-    one = ready(1)
-    one.due(0)
+    one = come(1)
     answer = one.receive(frames.frame(frames.DATA, 0, 1, b"\0\0\0\0\0"), 5)
     assert answer == frames.reset(1)
     assert one.refusals.let_in == 1
@@ -95,8 +97,7 @@ def test_who_is_let_in_leaves_at_once():
 
 
 def test_frames_may_come_in_any_pieces():
-    one = ready(1)
-    one.due(0)
+    one = come(1)
     data = trailers(1, EXHAUSTED + details(1)) + frames.frame(frames.PING, 0, 0, bytes(8))
     answers = [one.receive(data[at : at + 1], at) for at in range(len(data))]
     assert b"".join(answers) == frames.frame(frames.PING, frames.ACK, 0, bytes(8))
