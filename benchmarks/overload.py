@@ -1,18 +1,20 @@
 """The benchmark `overload`: what those who are let in notice of those who are not.
 
-Owns the phases of a turn, on one server: its rate in a closed loop, then 80% of that sent when
-it is due, alone, beside four times as many callers for whom there is no room, and alone again once
-these are gone. Knows nothing of how a load is made.
+Owns the phases: closed loops, the slowest of which says what the server can take; then turns, each
+on a server of its own, in which 80% of that is sent when it is due: alone, beside four times as
+many callers for whom there is no room, and alone again once these are gone. Knows nothing of how a
+load is made.
 """
 
 import argparse
 import sys
 import tempfile
-from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
 from pathlib import Path
 from statistics import median
+
+import numpy as np
 
 from benchmarks import cores, machine, model, processes
 from benchmarks.benchmark import Benchmark
@@ -27,8 +29,9 @@ A server with room for so many streams (--max-streams), which together send 80% 
 compute, each step when it is due. Then five times as many callers come: those for whom there is no
 room are refused, wait for as long as they are told, and come again. Then they are gone. Beside that
 stands what is noticed where all that are in send more than the server can take, each its next step
-as soon as the last is answered. Latency counts from when a step was due; every answer is compared
-with the model's.
+as soon as the last is answered: once for each turn, and the slowest of them is what it can compute,
+since on a machine that is shared any other is too much for it now and then. Latency counts from
+when a step was due; every answer is compared with the model's.
 
 example:
   python -m benchmarks overload
@@ -36,72 +39,59 @@ example:
 _SHARE = 0.8
 _TIMES = 5
 _CONNECTIONS = 4
-_REPEATS, _SECONDS, _WARMUP = 12, 3.0, 0.5
+_REPEATS, _SECONDS, _WARMUP = 10, 10.0, 0.5
 _QUICK_REPEATS, _QUICK_SECONDS, _QUICK_WARMUP = 1, 0.5, 0.1
 _BEFORE, _OVERLOAD, _AFTER = "80% load", f"{_TIMES} times as many callers", "afterwards"
+_ONSET = "their first 3 s"
 _CLOSED = "as fast as answered"
 _PERCENTILES = ("p50", "p90", "p99")
-_PHASES = (_BEFORE, _OVERLOAD, _AFTER, _CLOSED)
-
-
-@dataclass(frozen=True)
-class _Turn:
-    """What one server was measured at.
-
-    Attributes:
-        closed: the streams as fast as they are answered.
-        beside: the streams at a rate, before the others came, beside them, and when they were gone.
-    """
-
-    closed: LoadReport
-    beside: LoadReport
-
-    def figures(self, phase: str) -> dict[str, float]:
-        """A phase's; its p99 is also told as a multiple of that before the others came."""
-        report = vars(self.closed if phase == _CLOSED else self.beside)
-        when = {_BEFORE: "before", _AFTER: "after"}.get(phase, "latency")
-        found = {f"latency_{part}_ms": report[f"{when}_{part}_ms"] for part in _PERCENTILES}
-        found["p99_times_before"] = found["latency_p99_ms"] / self.beside.before_p99_ms
-        if phase in (_OVERLOAD, _CLOSED):
-            for name in ("steps", "server_cpu_seconds", "other_cpu_seconds", "refused"):
-                found[f"{name}_per_second"] = report[name] / report["seconds"]
-            found["late_p99_ms"] = report["late_p99_ms"]
-        if phase == _OVERLOAD:
-            found |= {name: report[name] for name in ("refused_p50_ms", "refused_p99_ms")}
-        return found
+# How a report names them.
+_WHEN = {_BEFORE: "before", _OVERLOAD: "latency", _ONSET: "onset", _AFTER: "after"}
 
 
 def _measure(options: argparse.Namespace) -> list[Record]:
-    repeats = _QUICK_REPEATS if options.quick else options.repeats
+    turns = range(_QUICK_REPEATS if options.quick else options.repeats)
     both = cores.choose()
-    turns: list[_Turn] = []
     with tempfile.TemporaryDirectory() as folder, cores.pinned(both.load):
         repository = Path(folder)
         model.make(repository)
-        for turn in range(repeats):
-            print(f"turn {turn + 1} of {repeats}", file=sys.stderr)
-            turns.append(_turn(repository, both, options))
-    return [_record(phase, options.streams, turns) for phase in _PHASES]
+        with _server(repository, both, options) as server:
+            print(f"{len(turns)} closed loops", file=sys.stderr)
+            closed = [_run(repository, both, _load(server, options)) for _ in turns]
+        rate = _SHARE * min(_per_second(one) for one in closed)
+        beside: list[LoadReport] = []
+        for turn in turns:
+            print(f"turn {turn + 1} of {len(turns)}", file=sys.stderr)
+            with _server(repository, both, options) as server:
+                load = _load(server, options, rate, surplus=(_TIMES - 1) * options.streams)
+                beside.append(_run(repository, both, load))
+    return [
+        *(_record(phase, options.streams, beside) for phase in _WHEN),
+        _closed_record(options.streams, closed),
+    ]
 
 
-def _turn(repository: Path, both: Cores, options: argparse.Namespace) -> _Turn:
-    """Both loads on one server."""
+def _server(
+    repository: Path, both: Cores, options: argparse.Namespace
+) -> AbstractContextManager[Server]:
     command = [
         *(sys.executable, "-m", "service", "serve", "--model-repository", str(repository)),
         *("--port", "0", "--metrics-port", "0", "--max-streams", str(options.streams)),
     ]
-    with processes.serving(command, both.server) as server:
-
-        def load(rate: float = 0.0, surplus: int = 0) -> LoadReport:
-            settings = _load(server, options, rate, surplus)
-            return trial.run(settings, both.load, model.path(repository), tolerance=0.0).report
-
-        closed = load()
-        rate = _SHARE * closed.steps / closed.seconds
-        return _Turn(closed, load(rate, surplus=(_TIMES - 1) * options.streams))
+    return processes.serving(command, both.server)
 
 
-def _load(server: Server, options: argparse.Namespace, rate: float, surplus: int) -> LoadSettings:
+def _run(repository: Path, both: Cores, load: LoadSettings) -> LoadReport:
+    return trial.run(load, both.load, model.path(repository), tolerance=0.0).report
+
+
+def _per_second(report: LoadReport) -> float:
+    return report.steps / report.seconds
+
+
+def _load(
+    server: Server, options: argparse.Namespace, rate: float = 0.0, surplus: int = 0
+) -> LoadSettings:
     return LoadSettings(
         host="127.0.0.1",
         port=server.port,
@@ -116,24 +106,69 @@ def _load(server: Server, options: argparse.Namespace, rate: float, surplus: int
     )
 
 
-def _record(phase: str, streams: int, turns: Sequence[_Turn]) -> Record:
-    """Medians over the turns."""
-    figures: dict[str, list[float]] = defaultdict(list)
-    for turn in turns:
-        for name, value in turn.figures(phase).items():
-            figures[name].append(value)
-    crowds = [turn.beside for turn in turns if phase == _OVERLOAD]
+def _record(phase: str, streams: int, turns: Sequence[LoadReport]) -> Record:
+    """Medians over the turns; the multiple of a p99 is that of the same turn's before."""
+    crowds = turns if phase == _OVERLOAD else ()
     return {
         **machine.describe(),
         "phase": phase,
         "streams": streams,
-        "callers": streams * (_TIMES if crowds else 1),
+        "callers": streams * (_TIMES if phase in (_OVERLOAD, _ONSET) else 1),
         "turns": len(turns),
         # Over all turns: none is allowed.
         "refused_otherwise": sum(one.refused_otherwise for one in crowds),
         "let_in": sum(one.let_in for one in crowds),
-        **{name: median(values) for name, values in figures.items()},
+        **_medians([_beside(phase, one) for one in turns]),
+        **_quartiles([_times(phase, one) for one in turns]),
     }
+
+
+def _closed_record(streams: int, loops: Sequence[LoadReport]) -> Record:
+    return {
+        **machine.describe(),
+        "phase": _CLOSED,
+        "streams": streams,
+        "callers": streams,
+        "turns": len(loops),
+        "slowest_steps_per_second": min(_per_second(one) for one in loops),
+        **_medians([_latencies(one, "latency") | _rates(one) for one in loops]),
+    }
+
+
+def _beside(phase: str, report: LoadReport) -> dict[str, float]:
+    """A phase of a turn."""
+    found = _latencies(report, _WHEN[phase])
+    found["p99_times_before"] = _times(phase, report)
+    if phase == _OVERLOAD:
+        found |= _rates(report)
+        for name in ("refused_p50_ms", "refused_p99_ms"):
+            found[name] = vars(report)[name]
+    return found
+
+
+def _latencies(report: LoadReport, when: str) -> dict[str, float]:
+    return {f"latency_{part}_ms": vars(report)[f"{when}_{part}_ms"] for part in _PERCENTILES}
+
+
+def _rates(report: LoadReport) -> dict[str, float]:
+    names = ("steps", "server_cpu_seconds", "other_cpu_seconds", "refused")
+    found = {f"{name}_per_second": vars(report)[name] / report.seconds for name in names}
+    return found | {"late_p99_ms": report.late_p99_ms}
+
+
+def _times(phase: str, report: LoadReport) -> float:
+    """A phase's p99 as a multiple of the same turn's before."""
+    return float(vars(report)[f"{_WHEN[phase]}_p99_ms"] / report.before_p99_ms)
+
+
+def _quartiles(multiples: Sequence[float]) -> dict[str, float]:
+    """Between which half of them lie."""
+    low, high = np.percentile(multiples, (25, 75))
+    return {"p99_times_before_low": float(low), "p99_times_before_high": float(high)}
+
+
+def _medians(turns: Sequence[dict[str, float]]) -> dict[str, float]:
+    return {name: median(one[name] for one in turns) for name in turns[0]}
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -155,10 +190,13 @@ _COLUMNS: Sequence[Column] = (
     Column("let in", "streams"),
     Column("callers", "callers"),
     Column("steps/s", "steps_per_second", ",.0f"),
+    Column("slowest", "slowest_steps_per_second", ",.0f"),
     Column("p50 ms", "latency_p50_ms", ".2f"),
     Column("p90 ms", "latency_p90_ms", ".2f"),
     Column("p99 ms", "latency_p99_ms", ".2f"),
     Column("p99 times before", "p99_times_before", ".2f"),
+    Column("half from", "p99_times_before_low", ".2f"),
+    Column("to", "p99_times_before_high", ".2f"),
     Column("refusals/s", "refused_per_second", ".0f"),
     Column("told otherwise", "refused_otherwise"),
     Column("refusal p50 ms", "refused_p50_ms", ".1f"),
