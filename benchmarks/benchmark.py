@@ -1,6 +1,7 @@
 """What a benchmark is to the command line.
 
-Owns the seam only: each benchmark is one module that fills this in, and `registry` names it.
+Owns the seam, and an option that several have: each benchmark is one module that fills this in, and
+`registry` names it.
 """
 
 import argparse
@@ -47,3 +48,20 @@ class Benchmark:
         kept = write(folder / f"{self.name}.json", records, self.identity)
         if self.present:
             self.present(kept, folder)
+
+
+def add_repeats(parser: argparse.ArgumentParser, default: int, of: str) -> None:
+    """Adds `--repeats`, one at least, since figures are medians; `of` says what is repeated."""
+    parser.add_argument(
+        "--repeats", type=_at_least_one, default=default, metavar="N", help=f"{of} ({default})"
+    )
+
+
+def _at_least_one(text: str) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from None
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is too few; take 1 or more")
+    return number

@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks import cores, machine, model, processes, redis_server
-from benchmarks.benchmark import Benchmark
+from benchmarks.benchmark import Benchmark, add_repeats
 from benchmarks.cores import Cores
 from benchmarks.errors import PeerMissingError
 from benchmarks.load.settings import LoadReport, LoadSettings
@@ -104,9 +104,7 @@ def _record(name: str, streams: int, reports: dict[str, list[LoadReport]]) -> Re
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--streams", type=int, default=64, metavar="N", help="at once (64)")
-    parser.add_argument(
-        "--repeats", type=int, default=_REPEATS, metavar="N", help=f"turns of each ({_REPEATS})"
-    )
+    add_repeats(parser, _REPEATS, "turns of each")
     parser.add_argument(
         "--seconds",
         type=float,

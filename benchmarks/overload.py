@@ -17,7 +17,7 @@ from statistics import median
 import numpy as np
 
 from benchmarks import cores, machine, model, processes
-from benchmarks.benchmark import Benchmark
+from benchmarks.benchmark import Benchmark, add_repeats
 from benchmarks.cores import Cores
 from benchmarks.load.settings import LoadReport, LoadSettings
 from benchmarks.processes import Server
@@ -173,9 +173,7 @@ def _medians(turns: Sequence[dict[str, float]]) -> dict[str, float]:
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--streams", type=int, default=64, metavar="N", help="let in (64)")
-    parser.add_argument(
-        "--repeats", type=int, default=_REPEATS, metavar="N", help=f"turns ({_REPEATS})"
-    )
+    add_repeats(parser, _REPEATS, "turns")
     parser.add_argument(
         "--seconds",
         type=float,

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from benchmarks import machine
-from benchmarks.benchmark import Benchmark
+from benchmarks.benchmark import Benchmark, add_repeats
 from benchmarks.errors import BenchmarkError
 from benchmarks.report import Column, Record
 from benchmarks.training.contenders import TORCH_GRU, Contender, Size, make_contenders
@@ -113,9 +113,7 @@ def compare(contenders: list[Contender], inputs: Tensor, by_states: Tensor) -> d
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--repeats", type=int, default=9, metavar="N", help="of each; the median counts (9)"
-    )
+    add_repeats(parser, 9, "of each; the median counts")
 
 
 BENCHMARK = Benchmark(

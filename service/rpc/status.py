@@ -45,7 +45,7 @@ _CODES = {
 class ErrorsAsStatus:
     """Ends the call with the status of whatever error leaves the block.
 
-    A class, since a generator's cleaning up costs a refused call a twentieth of its time.
+    A class and no generator: the event loop keeps book of every asynchronous generator.
     """
 
     __slots__ = ("_context",)

@@ -44,7 +44,7 @@ def test_no_file_names_a_machine_or_a_registry() -> None:
 
 
 def test_what_names_a_machine_is_seen() -> None:
-    for text in ("/" + "home/ada/data", "cd /" + "work/main", "docker" + ".io/library/python"):
+    for text in ("/" + "home/ada/data", "cd /" + "root/project", "docker" + ".io/library/python"):
         assert FOREIGN.search(text)
     for text in ("models/work/1", "https://example.org/home/ada", "docker.io"):
         assert not FOREIGN.search(text)

@@ -22,6 +22,17 @@ def test_an_unknown_name_exits_2():
         command.main(["swerving"])
 
 
+@pytest.mark.parametrize("name", ["durability", "overload", "training"])
+@pytest.mark.parametrize(
+    ("repeats", "text"), [("0", "0 is too few; take 1 or more"), ("x", "'x' is no whole number")]
+)
+def test_no_turns_at_all_is_a_mistake_in_a_line(capsys, name, repeats, text):
+    with pytest.raises(SystemExit, match="2"):
+        command.main([name, "--repeats", repeats])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: argument --repeats: {text}")
+
+
 def test_a_benchmark_that_is_ended_leaves_no_server_behind(is_running):
     root = Path(command.__file__).parents[1]
     given = [sys.executable, "-m", "benchmarks", "serving", "--seconds", "600"]

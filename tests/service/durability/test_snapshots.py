@@ -129,7 +129,8 @@ def test_a_state_that_is_no_number_is_refused(bad, place):
 
 def test_the_largest_numbers_are_numbers():
     values = np.full((2, 3), np.finfo(np.float32).max)
-    packed_row(with_state(a_snapshot(), "hidden", values), Scored())
+    row = packed_row(with_state(a_snapshot(), "hidden", values), Scored())
+    assert values.tobytes() in row.tobytes()
 
 
 @pytest.mark.parametrize(
