@@ -6,6 +6,7 @@ send and get.
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -135,18 +136,24 @@ class Declared:
         node = find(self._graph.inputs, field, "name", name)
         kind = ControlKind(_Kind.Name(declared.kind))
         pairs = (declared.int32_false_true, declared.fp32_false_true, declared.bool_false_true)
-        values = next((pair for pair in pairs if pair), ())
+        values = [float(value) for value in next((pair for pair in pairs if pair), ())]
         if kind is ControlKind.CORRID:
             same_dtype(field, declared.data_type, node)
             if node.dtype.kind not in "iu":
                 raise Contradiction(f"{field}: CORRID is served as a whole number only")
+            if values:
+                raise Contradiction(
+                    f"{field}: CORRID is a number of its own; leave out int32_false_true, "
+                    "fp32_false_true and bool_false_true"
+                )
+            values = [0.0, 1.0]
         elif len(values) != 2:
             raise Contradiction(
                 f"{field}: give two values, for off and on, in int32_false_true, fp32_false_true "
                 "or bool_false_true"
             )
-        off, on = (float(value) for value in (values or (0, 1)))
-        return Control(kind, self.row(field, node, (1,)), off, on)
+        off, on = _numbers(f"{field}: off and on are {values}", np.array(values), node.dtype)
+        return Control(kind, self.row(field, node, (1,)), float(off), float(on))
 
     def constants(self) -> dict[str, Array]:
         """Every declared constant input, in the graph's shape."""
@@ -171,16 +178,7 @@ class Declared:
             raise Contradiction(
                 f"{field} is {text!r}; give {tensor.size} numbers with commas between, or one"
             )
-        with np.errstate(over="ignore", invalid="ignore"):
-            numbers = said.astype(tensor.dtype)
-        # A floating type rounds; what none of its numbers is near comes out as infinite.
-        held = np.isfinite(numbers) | ~np.isfinite(said)
-        if tensor.dtype.kind != "f":
-            held = numbers == said
-        if not held.all():
-            raise Contradiction(
-                f"{field} is {text!r}; give numbers that {wire_name(tensor.dtype)} can hold"
-            )
+        numbers = _numbers(f"{field} is {text!r}", said, tensor.dtype)
         if numbers.size == 1:
             return np.full(tensor.shape, numbers[0])
         return numbers.reshape(tensor.shape)
@@ -223,3 +221,16 @@ class Declared:
                 "dims"
             )
         return tuple(size for size in fixed if size is not None)
+
+
+def _numbers(field: str, said: Array, dtype: np.dtype[Any]) -> Array:
+    """What a config says, as the graph takes it."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        numbers = said.astype(dtype)
+    # A floating type rounds; what none of its numbers is near comes out as infinite.
+    held = np.isfinite(numbers) | ~np.isfinite(said)
+    if dtype.kind != "f":
+        held = numbers == said
+    if not held.all():
+        raise Contradiction(f"{field}; give numbers that {wire_name(dtype)} can hold")
+    return numbers

@@ -138,10 +138,15 @@ def test_configs_against_their_graph(tmp_path: Path) -> None:
     nameless = ModelConfig()
     nameless.CopyFrom(loaded.config)
     nameless.sequence_batching.state[0].initial_state[0].data_file = "s\0m"
+    numbered = ModelConfig()
+    numbered.CopyFrom(loaded.config)
+    # The sequence's own number, which is neither off nor on.
+    numbered.sequence_batching.control_input[-1].control[0].int32_false_true[:] = [-(2**31)]
 
     @ALL
     @given(other=altered(loaded.config))
     @example(other=nameless)
+    @example(other=numbered)
     def fuzz(other) -> None:
         (folder / "config.pbtxt").write_text(config.write(other))
 

@@ -195,6 +195,13 @@ async def test_a_model_that_answers_infinity_ends_its_sequence_alone(tmp_path):
         ('data_file: "sum"', 'data_file: "none"', "No such file"),
         ("fp32_false_true: [ 0, 1 ]", "", "give two values"),
         (
+            "int32_false_true: [ 0, 1 ]",
+            "fp32_false_true: [ 0, 0.5 ]",
+            "numbers that INT32 can hold",
+        ),
+        ("data_type: TYPE_INT64 }", "int32_false_true: [ 7 ] }", "'corrid': data_type is"),
+        ("CORRID data_type", "CORRID int32_false_true: [ 7 ] data_type", "a number of its own"),
+        (
             "max_batch_size: 16",
             'max_batch_size: 16 backend: "python"',
             "backend 'python' is not served",
