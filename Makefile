@@ -22,7 +22,7 @@ setup: $(INSTALLED) ## make .venv with all dependencies (several minutes the fir
 demo: $(INSTALLED) ## train, prove, serve, stream and score on real data (under 6 minutes)
 	$(BIN)/python -m demo
 
-test: $(INSTALLED) ## run all tests (under 20 minutes)
+test: $(INSTALLED) ## run all tests (about 20 minutes)
 	$(BIN)/pytest
 
 soak: $(INSTALLED) ## kill, cut, fill and fuzz at length (SOAK_SECONDS of load, 600; an hour in all)
