@@ -26,6 +26,9 @@ Owns the error tree and the neutral codes. Knows nothing of gRPC: `rpc/status.py
 
 from enum import Enum
 
+# A line or two of what a model's file says of itself, and what is wrong with it.
+_LONGEST_ARTIFACT_MESSAGE = 1_200
+
 
 class Code(Enum):
     """Kinds of failure, for a transport to map."""
@@ -158,7 +161,17 @@ class SettingsError(UserError):
 
 
 class ArtifactError(UserError):
-    """A model file that can't be served."""
+    """A model file that can't be served.
+
+    Its message may quote the file, which may hold anything: a long one loses its middle, so that
+    the file's name and the remedy stay.
+    """
+
+    def __init__(self, message: str) -> None:
+        if len(message) > _LONGEST_ARTIFACT_MESSAGE:
+            half = _LONGEST_ARTIFACT_MESSAGE // 2
+            message = f"{message[:half]}...{message[-half:]}"
+        super().__init__(shorten(message, len(message)))
 
 
 class ProviderError(UserError):

@@ -8,15 +8,14 @@ from service.errors import ServiceError
 MOST_BYTES, MOST_WORDS = 64 * 1024 * 1024, 2_000
 
 
-def refuse(read: Callable[[], object], *, told: bool = False) -> None:
-    """Reads what may be anything; where a caller is told why it is refused, in a line or two."""
+def refuse(read: Callable[[], object]) -> None:
+    """Reads what may be anything; where it is refused, it is told why in a line or two."""
     tracemalloc.start()
     try:
         read()
     except ServiceError as error:
-        if told:
-            assert len(error.message) < MOST_WORDS
-            assert "\n" not in error.message
+        assert len(error.message) < MOST_WORDS, error.message[:300]
+        assert "\n" not in error.message, error.message[:300]
     finally:
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()

@@ -74,8 +74,8 @@ def state(**fields: object) -> bytes:
 @example(data=state(dtype="float32", shape=[2**32 - 1] * 4 + [0], data=b""))
 @example(data=state(dtype="float32", shape=[1] * 100_000, data=bytes(4)))  # fmt: skip
 def test_blobs(data: bytes) -> None:
-    refuse(lambda: blob.decode(sealed(data)), told=True)
-    refuse(lambda: blob.decode(data), told=True)
+    refuse(lambda: blob.decode(sealed(data)))
+    refuse(lambda: blob.decode(data))
 
 
 def kept_blob() -> bytes:
@@ -108,7 +108,7 @@ def test_states_that_are_imported_and_gone_on_with(snapshot: bytes) -> None:
         outputs = await server.push(stream, distinct(2, 2))
         assert outputs.shape == (2, OUTPUTS)
 
-    refuse(lambda: asyncio.run(go_on()), told=True)
+    refuse(lambda: asyncio.run(go_on()))
 
 
 def test_a_blob_of_another_dtype_is_told_in_a_line() -> None:
